@@ -1,0 +1,55 @@
+"""The time: the machine's, or one that starts elsewhere and runs faster, for simulations."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bot.errors import UsageError
+
+_FORM: Final = re.compile(r"@(?P<start>\d+(\.\d+)?)(x(?P<speed>\d+(\.\d+)?))?(@(?P<since>\d+(\.\d+)?))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Seconds since 1970, UTC, as `start + (source() - origin) * speed`.
+
+    The default is the machine's own clock. A simulated one reads a monotonic source, so that nothing that happens
+    to the machine's clock moves it; with `since` it reads the machine's clock, so that several processes share it.
+    """
+
+    start: float = 0.0
+    speed: float = 1.0
+    origin: float = 0.0
+    source: Callable[[], float] = time.time
+    simulated: bool = False
+
+    def now(self) -> float:
+        """Seconds since 1970 on this clock."""
+        return self.start + (self.source() - self.origin) * self.speed
+
+    def real(self, seconds: float) -> float:
+        """How long `seconds` of this clock take on the machine, in seconds."""
+        return seconds / self.speed
+
+
+def read_clock(text: str | None) -> Clock:
+    """The clock that `HOURHAND_CLOCK` asks for: `@START`, `@STARTxSPEED` or `@STARTxSPEED@SINCE`.
+
+    START is in Unix seconds, SPEED a factor. With SINCE, the clock showed START when the machine's clock showed
+    SINCE (several processes can share it); without, when this was called. None or "" is the machine's own clock.
+
+    Raises UsageError where the text has another form.
+    """
+    if not text:
+        return Clock()
+    match = _FORM.fullmatch(text)
+    if match is None or float(match["speed"] or 1) <= 0:
+        raise UsageError(
+            f"HOURHAND_CLOCK={text} is not a clock: write @START or @STARTxSPEED, for example @1577836800x3600"
+        )
+    start, speed = float(match["start"]), float(match["speed"] or 1)
+    if match["since"]:
+        return Clock(start, speed, float(match["since"]), time.time, simulated=True)
+    return Clock(start, speed, time.monotonic(), time.monotonic, simulated=True)

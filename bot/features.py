@@ -1,0 +1,91 @@
+"""Candles and holdings to what the policy sees: one definition for one bar and for a million."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bot.account import Rules
+from bot.errors import ModelError
+
+Array = NDArray[np.float64]
+
+
+class Features(NamedTuple):
+    """A named way of seeing. `market` maps two arrays (..., 5) of open, high, low, close, volume, the bar before and
+    the bar itself, to (..., len(market_names)); a bar without a bar before is given itself.
+    `account` maps balance, stocks, close and the account's rules to len(account_names) numbers of the type it got.
+    """
+
+    name: str
+    market: Callable[[Array, Array], Array]
+    market_names: tuple[str, ...]
+    account: Callable[[Any, Any, Any, Rules], tuple[Any, ...]]
+    account_names: tuple[str, ...]
+
+
+def changes(before: Array, bar: Array) -> Array:
+    """The article's five: change in percent of open, high, low, close and volume, `100 * (x[i] / x[i-1] - 1)`.
+
+    The change is 0 where the number before is 0, which only happens to volumes.
+    """
+    known = before != 0
+    return np.where(known, 100 * (bar / np.where(known, before, 1.0) - 1), 0.0)
+
+
+def shares_of_start(balance: Any, stocks: Any, _close: Any, rules: Rules) -> tuple[Any, Any]:
+    """The article's two: balance and coins, each divided by the initial amount (by 1 where that is 0)."""
+    return balance / (rules.initial_balance or 1.0), stocks / (rules.initial_stocks or 1.0)
+
+
+ARTICLE: Final = Features(
+    "article",
+    changes,
+    ("open_pct", "high_pct", "low_pct", "close_pct", "volume_pct"),
+    shares_of_start,
+    ("balance", "stocks"),
+)
+_ALL: Final = {features.name: features for features in (ARTICLE,)}
+
+
+def named(name: str) -> Features:
+    """The features of that name. Raises ModelError where there are none."""
+    if name not in _ALL:
+        raise ModelError(f"features {name!r} are not known here; known are {', '.join(_ALL)}")
+    return _ALL[name]
+
+
+def market_observations(features: Features, candles: Array) -> Array:
+    """(n, 5) candles in order of time to (n, market features); the first has no bar before and is all zeros
+    for features that are changes.
+    """
+    return features.market(np.concatenate([candles[:1], candles[:-1]]), candles)
+
+
+@cache
+def fingerprint(name: str) -> str:
+    """SHA-256 of what the features of that name make of fixed candles and holdings, rounded to 9 decimals.
+
+    It is the behaviour that is hashed: a model's manifest holds it, and a changed formula is found when it is loaded.
+    """
+    features = named(name)
+    candles = np.array(
+        [
+            [100.0, 110.0, 90.0, 105.0, 12.0],
+            [105.0, 105.0, 105.0, 105.0, 0.0],
+            [104.0, 250.0, 51.0, 200.0, 4000.0],
+            [200.0, 201.5, 199.0, 200.25, 1.25],
+        ]
+    )
+    seen = market_observations(features, candles).tolist()
+    held = [
+        [float(x) for x in features.account(balance, stocks, 150.0, Rules())]
+        for balance, stocks in ((10_000.0, 1.0), (0.0, 3.5), (12_345.678, 0.0))
+    ]
+    rounded = [[round(x, 9) + 0.0 for x in row] for row in seen + held]
+    names = [features.market_names, features.account_names]
+    return hashlib.sha256(json.dumps([names, rounded]).encode()).hexdigest()

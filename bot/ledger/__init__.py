@@ -1,0 +1,1 @@
+"""What happened: tables, the one transaction of a bar, reading, migrations."""

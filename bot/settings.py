@@ -1,0 +1,147 @@
+"""Settings: one TOML file, every key overridable from the environment, checked once, here."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bot.account import Rules
+from bot.candles import bar_seconds
+from bot.errors import UsageError
+
+PREFIX: Final = "HOURHAND_"
+NOT_SETTINGS: Final = frozenset({"HOURHAND_CLOCK"})
+DEFAULT_FILE: Final = Path("config/bot.toml")
+
+Seconds = Annotated[float, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0)]
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[exchange]`: where candles come from."""
+
+    id: Text = "bitfinex"
+    symbol: Text = "BTC/USD"
+    timeframe: Text = "1h"
+    base_url: str = ""
+    timeout_seconds: Seconds = 15.0
+
+
+class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[account]`: what is traded with, fixed when the account's first row is written."""
+
+    name: Text = "main"
+    initial_balance: Amount = 10_000.0
+    initial_stocks: Amount = 1.0
+    commission: Annotated[float, Meta(ge=0, lt=1)] = 0.00075
+    trade_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    min_buy_value: Amount = 1.0
+    min_sell_amount: Amount = 0.0001
+    fill: Literal["close", "quote"] = "close"
+    slippage_bps: Annotated[float, Meta(ge=0, lt=10_000)] = 0.0
+
+    def rules(self) -> Rules:
+        """The part that the trading rule needs."""
+        return Rules(*(getattr(self, name) for name in Rules._fields))
+
+
+class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[policy]`: which model decides, and how its probabilities become an action."""
+
+    model: Text = "models/current"
+    mode: Literal["sample", "argmax"] = "sample"
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+
+
+class ScheduleSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[schedule]`: when a candle is asked for and until when it is traded on."""
+
+    poll_delay_seconds: Seconds = 20.0
+    max_decision_delay_seconds: Seconds = 900.0
+    catch_up: Literal["observe", "trade"] = "observe"
+    warmup_bars: Annotated[int, Meta(ge=0)] = 500
+
+
+class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[ledger]`: where it is kept."""
+
+    url: Text = "sqlite:///var/ledger.sqlite"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set, with the defaults of `config/bot.toml`."""
+
+    exchange: ExchangeSettings = ExchangeSettings()
+    account: AccountSettings = AccountSettings()
+    policy: PolicySettings = PolicySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    ledger: LedgerSettings = LedgerSettings()
+
+    @property
+    def bar(self) -> int:
+        """Length of a bar in seconds."""
+        return bar_seconds(self.exchange.timeframe)
+
+    @property
+    def market(self) -> str:
+        """What the ledger calls the series of candles: exchange, symbol and timeframe."""
+        return f"{self.exchange.id}:{self.exchange.symbol}:{self.exchange.timeframe}"
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of `file` (None: `config/bot.toml` where there is one), overridden by the environment.
+
+    `HOURHAND_<SECTION>__<KEY>` beats the file. Raises UsageError that names the key where one is unknown, of another
+    type or out of range, and the file where it cannot be read.
+    """
+    told = _read(file)
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            _override(told, name, value)
+    try:
+        settings = msgspec.convert(told, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"settings: {_plain(str(error))}") from error
+    _finite(msgspec.to_builtins(settings))
+    bar_seconds(settings.exchange.timeframe)
+    return settings
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None and not DEFAULT_FILE.exists():
+        return {}
+    path = file or DEFAULT_FILE
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"the settings {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the settings {path} are not TOML: {error}") from error
+
+
+def _override(told: dict[str, Any], name: str, value: str) -> None:
+    section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+    sections = get_type_hints(Settings)
+    if section not in sections or key not in get_type_hints(sections[section]):
+        raise UsageError(f"settings: the environment has {name}, which is not a setting ({PREFIX}<SECTION>__<KEY>)")
+    table = told.setdefault(section, {})
+    if isinstance(table, dict):
+        table[key] = value
+
+
+def _plain(message: str) -> str:
+    """Turn msgspec's "Expected `float` >= 0.0 - at `$.exchange.timeout_seconds`" round: the key in front."""
+    what, _, where = message.partition(" - at `$.")
+    return f"{where.rstrip('`')}: {what}" if where else what
+
+
+def _finite(sections: dict[str, dict[str, Any]]) -> None:
+    for section, table in sections.items():
+        for key, value in table.items():
+            if isinstance(value, float) and not -float("inf") < value < float("inf"):
+                raise UsageError(f"settings: {section}.{key}: {value} is not a finite number")

@@ -1,0 +1,1 @@
+"""An exchange to practise on: generated candles, a loopback server that speaks Bitfinex, and faults."""

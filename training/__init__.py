@@ -1,0 +1,1 @@
+"""Offline: candles, environments, training and evaluation. Imports `bot`; `bot` never imports this."""
