@@ -19,6 +19,17 @@ class Rules(NamedTuple):
     min_sell_amount: float = 0.0001
 
 
+class Terms(NamedTuple):
+    """What an account is, fixed when its first row is written. `slippage_bps` in hundredths of a percent."""
+
+    name: str
+    market: str
+    rules: Rules = Rules()
+    fill: str = "close"
+    slippage_bps: float = 0.0
+    seed: int = 0
+
+
 class Trade(NamedTuple):
     """Holdings after an action, and what it moved: `spent` in quote on a buy, `sold` in coins on a sell, 0 where
     nothing was done. Each is a float, an array or a tensor, as the arguments were.

@@ -46,6 +46,8 @@ def _candle(row: Row, number: int) -> Candle:
             time /= 1000
         if time != int(time):
             raise BadCandlesError(f"row {number} has a time that is not whole seconds: {time}")
+        if len(numbers) != 5:
+            raise BadCandlesError(f"it is {len(numbers) + 1} numbers, not six")
         return Candle(int(time), *cast("tuple[float, float, float, float, float]", tuple(numbers)))
     except (TypeError, OverflowError) as error:
         raise BadCandlesError(f"row {number} is not six numbers: {row!r}") from error

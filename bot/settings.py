@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from bot.account import Rules
+from bot.account import Rules, Terms
 from bot.candles import bar_seconds
 from bot.errors import UsageError
 
@@ -44,10 +44,6 @@ class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True):
     min_sell_amount: Amount = 0.0001
     fill: Literal["close", "quote"] = "close"
     slippage_bps: Annotated[float, Meta(ge=0, lt=10_000)] = 0.0
-
-    def rules(self) -> Rules:
-        """The part that the trading rule needs."""
-        return Rules(*(getattr(self, name) for name in Rules._fields))
 
 
 class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +82,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def bar(self) -> int:
         """Length of a bar in seconds."""
         return bar_seconds(self.exchange.timeframe)
+
+    @property
+    def terms(self) -> Terms:
+        """What the account is."""
+        account = self.account
+        rules = Rules(*(getattr(account, name) for name in Rules._fields))
+        return Terms(account.name, self.market, rules, account.fill, account.slippage_bps, self.policy.seed)
 
     @property
     def market(self) -> str:

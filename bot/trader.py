@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bot import account
-from bot.account import ACTIONS, BUY, HOLD, SELL, Rules
+from bot.account import ACTIONS, BUY, HOLD, SELL, Rules, Terms
 from bot.candles import Candle
 from bot.checkpoint import Model
 from bot.errors import ModelError
@@ -82,25 +82,23 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trader:
-    """An account's name, rules and chance, and the model that decides for it."""
+    """What an account is, the model that decides for it, and how (`sample` or `argmax`)."""
 
-    name: str
-    rules: Rules
-    slippage_bps: float
-    seed: int
-    mode: str
+    terms: Terms
     model: Model
+    mode: str = "sample"
 
     def start(self) -> State:
         """The state before any candle: the initial account and a zero hidden state."""
-        return State(self.rules.initial_balance, self.rules.initial_stocks, self.model.policy.start(), None)
+        rules = self.terms.rules
+        return State(rules.initial_balance, rules.initial_stocks, self.model.policy.start(), None)
 
     def look(self, state: State, candle: Candle) -> Outlook:
         """Feed the candle and the holdings before it to the network."""
         bar = np.array(candle[1:6])
         features = self.model.features
         market = features.market(np.array(state.before[1:6]) if state.before else bar, bar)
-        held = features.account(state.balance, state.stocks, candle.close, self.rules)
+        held = features.account(state.balance, state.stocks, candle.close, self.terms.rules)
         return self.model.policy.step(market, np.array(held), state.hidden)
 
     def warm_up(self, candles: Iterable[Candle], holdings: Sequence[tuple[float, float]] = ()) -> State:
@@ -125,11 +123,12 @@ class Trader:
         p_hold, p_buy, p_sell = (round(p, DECIMALS) for p in outlook.probabilities.tolist())
         if not isfinite(p_hold + p_buy + p_sell + float(outlook.value)):
             raise ModelError(f"model {self.model.model_id} has no finite answer to the candle of {candle.bar_time}")
-        chance = draw(self.seed, self.name, candle.bar_time)
+        chance = draw(self.terms.seed, self.terms.name, candle.bar_time)
         action = choose(p_hold, p_buy, p_sell, chance, self.mode) if reason == POLICY else HOLD
         price = self._price(action, candle, quote)
-        done = account.trade(action, state.balance, state.stocks, price, self.rules)
-        fill = _fill(action, candle.bar_time, price, done, self.rules)
+        rules = self.terms.rules
+        done = account.trade(action, state.balance, state.stocks, price, rules)
+        fill = _fill(action, candle.bar_time, price, done, rules)
         if fill is None:
             price = candle.close
             if action != HOLD:
@@ -149,14 +148,14 @@ class Trader:
             done.balance,
             done.stocks,
             account.worth(done.balance, done.stocks, candle.close),
-            account.hold_worth(candle.close, self.rules),
+            account.hold_worth(candle.close, rules),
             quote.bid if quote else None,
             quote.ask if quote else None,
         )
         return Step(decision, fill, State(done.balance, done.stocks, outlook.hidden, candle))
 
     def _price(self, action: int, candle: Candle, quote: Quote | None) -> float:
-        slip = self.slippage_bps / 10_000
+        slip = self.terms.slippage_bps / 10_000
         if action == BUY:
             return (quote.ask if quote else candle.close) * (1 + slip)
         if action == SELL:
