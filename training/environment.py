@@ -1,5 +1,6 @@
 """The article's trading environment: for one account as a gymnasium environment, for N accounts as tensors."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal, SupportsInt
 
 import gymnasium as gym
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bot.account import ACTIONS, Rules, hold_worth, trade, worth
+from bot.candles import Candle
 from bot.features import ARTICLE, Array, Features, market_observations
 
 Benchmark = Literal["hold", "initial"]
@@ -129,6 +131,11 @@ class BitcoinTradingEnv(gym.Env[NDArray[np.float32], np.int64]):
             "stocks": self.stocks,
             "stocks_pct": 100 * self.stocks * price / value if value else 0.0,
         }
+
+
+def frame(candles: Sequence[Candle]) -> pd.DataFrame:
+    """Candles as the table that the environment takes: columns t, o, h, l, c, v."""
+    return pd.DataFrame([candle[:6] for candle in candles], columns=list("tohlcv"))
 
 
 def ohlcv(df: pd.DataFrame) -> Array:
