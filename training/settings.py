@@ -1,0 +1,141 @@
+"""Hyper-parameters of the trainer: one TOML file, checked once, here."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bot import features as feature_sets
+from bot.account import Rules
+from bot.errors import ModelError, UsageError
+
+DEFAULT_FILE: Final = Path("config/training.toml")
+
+Count = Annotated[int, Meta(ge=1)]
+Unit = Annotated[float, Meta(ge=0, le=1)]
+Amount = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[network]`: what the policy sees and how wide it is."""
+
+    features: str = "returns"
+    fc1: Annotated[int, Meta(ge=1, le=4096)] = 64
+    lstm: Annotated[int, Meta(ge=1, le=4096)] = 32
+    account_at: Literal["input", "heads"] = "heads"
+
+
+class WindowSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[windows]`: what one iteration collects."""
+
+    count: Count = 512
+    length: Count = 500
+
+
+class RewardSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[reward]`: what the policy is paid for."""
+
+    benchmark: Literal["hold", "initial"] = "hold"
+    unit: Positive = 100.0
+
+
+class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[ppo]`: the algorithm's own."""
+
+    steps: Count = 20_000_000
+    passes: Count = 3
+    minibatches: Count = 4
+    learning_rate: Positive = 1e-3
+    anneal: bool = True
+    gamma: Unit = 0.98
+    gae_lambda: Unit = 0.95
+    clip: Positive = 0.1
+    value_coefficient: Amount = 0.5
+    entropy_coefficient: Amount = 0.003
+    max_gradient_norm: Positive = 0.5
+    target_kl: Amount = 0.02
+
+
+class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[account]`: what is traded with in every window."""
+
+    initial_balance: Amount = 10_000.0
+    initial_stocks: Amount = 1.0
+    commission: Annotated[float, Meta(ge=0, lt=1)] = 0.00075
+    trade_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    min_buy_value: Amount = 1.0
+    min_sell_amount: Amount = 0.0001
+
+    def rules(self) -> Rules:
+        """The same as the trading rule takes them."""
+        return Rules(*(getattr(self, name) for name in Rules._fields))
+
+
+class RunSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[run]`: how a run is kept."""
+
+    checkpoint_every: Count = 5
+
+
+class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set, with the defaults of `config/training.toml`."""
+
+    network: NetworkSettings = NetworkSettings()
+    windows: WindowSettings = WindowSettings()
+    reward: RewardSettings = RewardSettings()
+    ppo: PpoSettings = PpoSettings()
+    account: AccountSettings = AccountSettings()
+    run: RunSettings = RunSettings()
+
+
+BENCH: Final[dict[str, dict[str, Any]]] = {
+    "network": {"features": "article", "fc1": 64, "lstm": 32, "account_at": "input"},
+    "ppo": {"passes": 3, "target_kl": 0.0},
+}
+
+
+def load_training_settings(file: Path | None = None, preset: str = "default") -> TrainingSettings:
+    """The settings of `file` (None: `config/training.toml` where there is one), held to what the preset fixes.
+
+    Raises UsageError that names the key where one is unknown, of another type, out of range or does not fit another.
+    """
+    told = _read(file)
+    for section, fixed in (BENCH if preset == "bench" else {}).items():
+        told[section] = {**told.get(section, {}), **fixed}
+    return parse(told)
+
+
+def parse(told: dict[str, Any]) -> TrainingSettings:
+    """Settings from plain sections of keys; raises UsageError as above."""
+    try:
+        settings = msgspec.convert(told, TrainingSettings)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        where = where.rstrip("`")
+        raise UsageError(f"training settings: {where + ': ' if where else ''}{what}") from error
+    for section, table in msgspec.to_builtins(settings).items():
+        for key, value in table.items():
+            if isinstance(value, float) and not value < float("inf"):
+                raise UsageError(f"training settings: {section}.{key}: {value} is not a finite number")
+    if settings.windows.count % settings.ppo.minibatches:
+        raise UsageError("training settings: windows.count is not a multiple of ppo.minibatches")
+    try:
+        feature_sets.named(settings.network.features)
+    except ModelError as error:
+        raise UsageError(f"training settings: network.features: {error}") from error
+    return settings
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None and not DEFAULT_FILE.exists():
+        return {}
+    path = file or DEFAULT_FILE
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"the training settings {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the training settings {path} are not TOML: {error}") from error
