@@ -1,0 +1,142 @@
+"""`hourhand-train download`: an exchange's closed candles, page by page, into a file that is whole at any moment."""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bot.candles import Candle, bar_seconds, newest_closed
+from bot.clock import Clock, read_clock
+from bot.errors import ExchangeError, ExchangeRefusedError, UsageError
+from bot.exchange import Feed
+from bot.settings import ExchangeSettings, load_settings
+from training.candles import ENDINGS, Origin, check_ending, describe, moment, read_file, tell, utc, write_file
+
+SAVE_EVERY: Final = 5.0
+WAITS: Final = (1.0, 2.0, 4.0)
+LONGEST_WAIT: Final = 30.0
+
+
+def start_of(path: Path, origin: Origin, since: int) -> list[Candle]:
+    """What the file already holds of the download, nothing where there is no file.
+
+    Raises UsageError where it is of another market, or begins after `since`.
+    """
+    if not path.exists():
+        return []
+    candles, told = read_file(path, origin.timeframe)
+    for name, mine, other in zip(Origin._fields, origin, told, strict=True):
+        if other and other != mine:
+            raise UsageError(f"{path} holds candles of another {name} ({other}, not {mine}): choose another --out")
+    if candles[0].bar_time > since + bar_seconds(origin.timeframe):
+        raise UsageError(f"{path} begins at {moment(candles[0].bar_time)}, after --since: choose another --out")
+    return candles
+
+
+def download(
+    feed: Feed,
+    path: Path,
+    origin: Origin,
+    since: int,
+    until: int,
+    *,
+    progress: Callable[[int], None],
+    wait: Callable[[float], None] = time.sleep,
+) -> list[Candle]:
+    """Bring the file up to the candles with `since <= bar_time < until`, going on after the last one it holds.
+
+    The file is rewritten whole every few seconds, at the end, and when anything stops the download. `progress` is told
+    the time up to which there are candles. A trouble that may pass is tried again after 1, 2 and 4 seconds, or when
+    the exchange asks for it, up to 30 seconds. Raises UsageError as `start_of`, ExchangeError where the exchange stays
+    in trouble or has nothing there.
+    """
+    candles = start_of(path, origin, since)
+    saved, failures = len(candles), 0
+    bar = bar_seconds(origin.timeframe)
+    due = time.monotonic() + SAVE_EVERY
+    try:
+        while True:
+            start = max(since, candles[-1].bar_time + bar) if candles else since
+            try:
+                for page in feed.pages(start, until) if start < until else ():
+                    candles += page
+                    failures = 0
+                    progress(candles[-1].bar_time + bar if candles else since)
+                    if time.monotonic() > due and len(candles) > saved:
+                        write_file(path, candles, origin)
+                        saved, due = len(candles), time.monotonic() + SAVE_EVERY
+                break
+            except ExchangeError as error:
+                if (
+                    isinstance(error, ExchangeRefusedError)
+                    or failures == len(WAITS)
+                    or error.retry_after > LONGEST_WAIT
+                ):
+                    raise
+                wait(max(WAITS[failures], error.retry_after))
+                failures += 1
+    finally:
+        if len(candles) > saved:
+            write_file(path, candles, origin)
+    if not candles:
+        raise ExchangeError(f"{origin.exchange} has no candles of {origin.symbol} from {moment(since)} on")
+    return candles
+
+
+def add_download(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `download`."""
+    parser.description = (
+        "Fetch closed candles of any exchange that ccxt knows, page by page. Started again with the same file,\n"
+        "it goes on after the last candle there."
+    )
+    parser.epilog = (
+        "example: hourhand-train download --exchange bitfinex --symbol BTC/USD --since 2018-01-01 --out btcusd.parquet"
+    )
+    parser.add_argument("--exchange", metavar="ID", help="ccxt's name of the exchange (that of the settings)")
+    parser.add_argument("--symbol", metavar="S", help="for example BTC/USD (that of the settings)")
+    parser.add_argument("--timeframe", metavar="T", help="for example 1h (that of the settings)")
+    parser.add_argument("--since", type=utc, required=True, metavar="DATE", help="first bar, UTC")
+    parser.add_argument("--until", type=utc, metavar="DATE", help="bar after the last, UTC (as late as there are)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=", ".join(ENDINGS))
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (config/bot.toml)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_download_command)
+
+
+def _exchange(arguments: argparse.Namespace) -> tuple[ExchangeSettings, Clock]:
+    told = {"id": arguments.exchange, "symbol": arguments.symbol, "timeframe": arguments.timeframe}
+    settings = load_settings(arguments.config).exchange
+    settings = msgspec.structs.replace(settings, **{name: text for name, text in told.items() if text})
+    clock = read_clock(os.environ.get("HOURHAND_CLOCK"))
+    if clock.simulated and not settings.base_url:
+        raise UsageError("HOURHAND_CLOCK is for simulations: it needs exchange.base_url, and no real exchange")
+    return settings, clock
+
+
+def _download_command(arguments: argparse.Namespace) -> int:
+    check_ending(arguments.out)
+    settings, clock = _exchange(arguments)
+    bar = bar_seconds(settings.timeframe)
+    origin = Origin(settings.id, settings.symbol, settings.timeframe)
+    since = -(-arguments.since // bar) * bar
+    closed = newest_closed(clock.now(), bar) + bar
+    until = min(closed, arguments.until) if arguments.until is not None else closed
+    if since >= until:
+        raise UsageError(f"there is no closed candle between --since {moment(since)} and {moment(until)}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(f"{origin.exchange} {origin.symbol}", total=(until - since) // bar)
+
+        def show(reached: int) -> None:
+            bars.update(task, completed=max(reached - since, 0) // bar)
+
+        candles = download(Feed(settings, clock), arguments.out, origin, since, until, progress=show)
+        show(until)
+    tell({"file": str(arguments.out), **describe(candles, origin)}, as_json=arguments.json)
+    return 0
