@@ -2,6 +2,8 @@
 
 from typing import Any, Final, NamedTuple
 
+from bot.candles import bar_seconds
+
 HOLD: Final = 0
 BUY: Final = 1
 SELL: Final = 2
@@ -28,6 +30,11 @@ class Terms(NamedTuple):
     fill: str = "close"
     slippage_bps: float = 0.0
     seed: int = 0
+
+    @property
+    def bar(self) -> int:
+        """Length of the market's bars in seconds; a market is `exchange:symbol:timeframe`."""
+        return bar_seconds(self.market.rsplit(":", 1)[-1])
 
 
 class Trade(NamedTuple):

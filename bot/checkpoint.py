@@ -68,6 +68,7 @@ class Model:
     features: Features
     policy: Policy
     weights: bytes
+    weights_sha256: str
     manifest: str
 
 
@@ -140,7 +141,7 @@ def parse(weights: bytes, manifest: str) -> Model:
     if model_id != told.model_id:
         raise ModelError(f"{MANIFEST} says model_id {told.model_id}, but these weights and sizes make {model_id}")
     policy = Policy.of(_sizes(told.network, features), tensors)
-    return Model(model_id, features, policy, weights, manifest)
+    return Model(model_id, features, policy, weights, told.weights_sha256, manifest)
 
 
 def _tensors(weights: bytes, sizes: Sizes) -> dict[str, np.ndarray]:

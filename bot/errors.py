@@ -25,6 +25,10 @@ class LedgerError(HourhandError):
     exit_code = 4
 
 
+class LedgerUnavailableError(LedgerError):
+    """The ledger cannot be used now and may be later: no room on the disk, a lost connection."""
+
+
 class ModelError(HourhandError):
     """The model cannot be used: missing, altered, or made for something else."""
 

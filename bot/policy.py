@@ -123,7 +123,7 @@ def draw(seed: int, account: str, bar_time: int) -> float:
 
 
 def choose(p_hold: float, p_buy: float, p_sell: float, chance: float, mode: str) -> int:
-    """The action wanted: the one that `chance` falls on in `sample`, the likeliest (the first of equals) in `argmax`."""
+    """The action wanted: in `sample` the one that `chance` falls on, in `argmax` the likeliest, first of equals."""
     if mode == "argmax":
         return (HOLD, BUY, SELL)[max(range(3), key=(p_hold, p_buy, p_sell).__getitem__)]
     if chance < p_hold:

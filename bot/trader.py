@@ -75,6 +75,7 @@ class Fill(NamedTuple):
 class Step(NamedTuple):
     """One bar decided."""
 
+    candle: Candle
     decision: Decision
     fill: Fill | None
     state: State
@@ -152,7 +153,7 @@ class Trader:
             quote.bid if quote else None,
             quote.ask if quote else None,
         )
-        return Step(decision, fill, State(done.balance, done.stocks, outlook.hidden, candle))
+        return Step(candle, decision, fill, State(done.balance, done.stocks, outlook.hidden, candle))
 
     def _price(self, action: int, candle: Candle, quote: Quote | None) -> float:
         slip = self.terms.slippage_bps / 10_000

@@ -1,0 +1,50 @@
+"""Logging: lines for people on a terminal, JSON elsewhere, always on standard error."""
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+
+def utc(seconds: float) -> str:
+    """A time in Unix seconds as people and machines read it: 2020-01-01T00:00:00Z."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.0f}"
+
+
+def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
+    """Send structlog's lines to standard error, stamped with `now()`; for people where that is a terminal."""
+
+    def stamp(_logger: Any, _method: str, line: Any) -> Any:
+        return {"timestamp": utc(now()), **line}
+
+    for_people = sys.stderr.isatty() if people is None else people
+    render: Any = (
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
+        )
+        if for_people
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            stamp,
+            structlog.processors.format_exc_info if not for_people else _unchanged,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # APScheduler speaks of every job that it runs; only its troubles are of interest.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def _unchanged(_logger: Any, _method: str, line: Any) -> Any:
+    return line

@@ -1,0 +1,217 @@
+"""One poll: ask the exchange, decide every closed candle that the ledger has no decision for, and commit bar by bar."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from bot import plan, standing
+from bot.candles import Candle, agrees, newest_closed
+from bot.clock import Clock
+from bot.errors import ExchangeError, LedgerUnavailableError
+from bot.exchange import Feed
+from bot.ledger import reading
+from bot.ledger.store import Ledger
+from bot.ledger.writing import Entry, add_event, commit_bars
+from bot.log import utc
+from bot.schedule import Outage
+from bot.settings import Settings
+from bot.standing import Standing
+from bot.trader import CLOCK, MISSED, POLICY, SYNTHETIC, Quote, Trader
+from bot.waiting import Stopped, Waiter
+
+SKEW_WARNING: Final = 60.0  # seconds
+STALE_BARS: Final = 6  # an exchange whose newest closed candle is older has stopped telling
+_SPARE_BARS: Final = 24  # asked for beyond the warm-up, as the newest bars may be without a trade
+_END: Final = 2**62
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Poller:
+    """An account, its exchange and its ledger. Call `poll` from one thread."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, ledger: Ledger, trader: Trader, feed: Feed, waiter: Waiter
+    ) -> None:
+        """Raises UsageError where the ledger's account was opened on other terms."""
+        self.schedule, self.clock, self.ledger, self.feed, self.waiter = settings.schedule, clock, ledger, feed, waiter
+        self.trader = trader
+        self.bar = trader.terms.bar
+        self._skew, self._stale = Outage(), Outage()
+        self._suspect: Candle | None = None
+        self.standing: Standing | None = self._resume()
+
+    def poll(self) -> int:
+        """Ask for what is not decided yet and decide it; how many bars that were.
+
+        Raises ExchangeError where the answer cannot be believed, LedgerError where a bar could not be written (it is
+        as if it had not been decided), Stopped between two bars. What was committed before stays.
+        """
+        if self.standing is None:
+            self.standing = self._resume()
+        with self.ledger.reading() as connection:
+            stored = reading.candles_between(connection, self.trader.terms.market, self._first_asked(), _END)
+        told = self._told(stored)
+        made = plan.make_plan(stored, told, self.bar, self._believed)
+        self._watch(made, told)
+        return self._decide(made, {candle.bar_time for candle in stored})
+
+    def is_up_to_date(self, now: float) -> bool:
+        """Whether every bar that had closed at `now` is decided."""
+        decided = self.standing.bar_time if self.standing else None
+        return decided is not None and decided >= newest_closed(now, self.bar)
+
+    def note(self, kind: str, **detail: Any) -> None:
+        """Write an event of its own. A ledger that has no room for it does not stop the daemon."""
+        try:
+            with self.ledger.writing() as connection:
+                add_event(connection, self.clock.now(), kind, detail)
+        except LedgerUnavailableError as error:
+            log.warning("event_lost", kind=kind, error=str(error))
+
+    # ---- asking
+
+    def _resume(self) -> Standing:
+        with self.ledger.reading() as connection:
+            return standing.resume(connection, self.trader, self.schedule.warmup_bars)
+
+    def _first_asked(self) -> int:
+        if self.standing is not None and self.standing.bar_time is not None:
+            return self.standing.bar_time - (plan.OVERLAP - 1) * self.bar
+        bars = self.schedule.warmup_bars + _SPARE_BARS
+        return max(0, newest_closed(self.clock.now(), self.bar) - bars * self.bar)
+
+    def _told(self, stored: Sequence[Candle]) -> list[Candle]:
+        """The exchange's closed candles; asked for twice where the first answer has a hole or a suspect price."""
+        fresh = self.standing is None or self.standing.bar_time is None
+        since = self._first_asked() if fresh or not stored else stored[0].bar_time
+        told = self._ask(lambda: self.feed.closed_candles(since))
+        if plan.doubts(stored, told, self.bar):
+            again = self._ask(lambda: self.feed.closed_candles(since))
+            if again[: len(told)] != told:
+                raise ExchangeError("the exchange gave two different answers to one question")
+        return told
+
+    def _believed(self, candle: Candle) -> bool:
+        return agrees(candle, self._ask(self.feed.ticker).last)
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        return self.waiter.answer(question, self.feed.cut)
+
+    # ---- deciding
+
+    def _decide(self, made: plan.Plan, stored: set[int]) -> int:
+        account = self.standing
+        run = made.run
+        if account is None or account.bar_time is None:
+            warmup = run[max(0, len(run) - 1 - self.schedule.warmup_bars) : -1]
+            account = standing.fresh(self.trader, warmup, run[-1].bar_time)
+            new, todo = [candle for candle in warmup if candle.bar_time not in stored], run[-1:]
+        else:
+            newest = account.bar_time
+            new, todo = [], [candle for candle in run if candle.bar_time > newest]
+        quote = self._quote(todo)
+        for candle in todo:
+            if self.waiter.stopping:
+                raise Stopped
+            reason = self._reason(candle)
+            entry = account.decide(candle, reason, quote if candle is todo[-1] and reason == POLICY else None)
+            if candle.bar_time not in stored:
+                new.append(candle)
+            account = self._commit(account, entry, new, made.gaps)
+            report(entry)
+            new = []
+        return len(todo)
+
+    def _commit(
+        self, account: Standing, entry: Entry, candles: Sequence[Candle], gaps: Sequence[tuple[int, int]]
+    ) -> Standing:
+        written = {candle.bar_time for candle in candles}
+        bar_time, model_id = entry.step.decision.bar_time, entry.step.decision.model_id
+        events: list[tuple[str, Mapping[str, Any]]] = [
+            ("gap", {"bar_time": first, "bars": bars}) for first, bars in gaps if first in written
+        ]
+        if account.model_before not in (None, model_id):
+            events.append(("model_swapped", {"bar_time": bar_time, "before": account.model_before, "now": model_id}))
+        now = self.clock.now()
+        self.standing = None  # unknown until the commit has come back
+        with self.ledger.writing() as connection:
+            commit_bars(connection, candles, [entry], [(now, *event) for event in events])
+        for kind, detail in events:
+            log.warning(kind, **detail)
+        self.standing = account.after(entry)
+        return self.standing
+
+    def _reason(self, candle: Candle) -> str:
+        if candle.synthetic:
+            return SYNTHETIC
+        late = self.schedule.max_decision_delay_seconds
+        if abs(self.feed.skew or 0.0) > late:
+            return CLOCK
+        return MISSED if self._age(candle) > late and self.schedule.catch_up == "observe" else POLICY
+
+    def _quote(self, todo: Sequence[Candle]) -> Quote | None:
+        """The ticker's best prices, where trades are filled at them and the newest candle is young enough."""
+        if self.trader.terms.fill == "close" or not todo:
+            return None
+        if self._age(todo[-1]) > self.schedule.max_decision_delay_seconds:
+            return None
+        ticker = self._ask(self.feed.ticker)
+        return Quote(ticker.bid, ticker.ask)
+
+    def _age(self, candle: Candle) -> float:
+        return self.clock.now() - candle.bar_time - self.bar
+
+    # ---- watching
+
+    def _watch(self, made: plan.Plan, told: Sequence[Candle]) -> None:
+        now, skew = self.clock.now(), self.feed.skew
+        self._trouble(self._skew, "clock_skew", abs(skew or 0.0) > SKEW_WARNING, seconds=skew)
+        old = self._age(told[-1]) > STALE_BARS * self.bar
+        if old and (self.standing is None or self.standing.bar_time is None):
+            raise ExchangeError(
+                f"the exchange's newest closed candle is of {utc(told[-1].bar_time)}: it has gone stale"
+            )
+        self._trouble(self._stale, "stale_feed", old, bar_time=told[-1].bar_time)
+        if made.suspect is not None and made.suspect != self._suspect:
+            log.warning("suspect", bar_time=made.suspect.bar_time, candle=made.suspect[1:6])
+            self.note("suspect", bar_time=made.suspect.bar_time, candle=list(made.suspect[1:6]), at=now)
+        self._suspect = made.suspect
+        if made.revisions:
+            with self.ledger.reading() as connection:
+                known = reading.events_of(connection, "revision")
+            for before, after in made.revisions:
+                detail = plan.revision_detail(before, after)
+                if detail not in known:
+                    log.warning("revision", **detail)
+                    self.note("revision", **detail)
+
+    def _trouble(self, outage: Outage, kind: str, is_so: bool, **detail: Any) -> None:  # noqa: FBT001 - the trouble itself
+        now = self.clock.now()
+        said = outage.failed(now) if is_so else outage.over(now)
+        if said is not None:
+            kind = kind if is_so else f"{kind}_over"
+            log.warning(kind, **detail, **said)
+            self.note(kind, **detail, **said)
+
+
+def report(entry: Entry) -> None:
+    """One line a bar."""
+    d = entry.step.decision
+    log.info(
+        "bar",
+        time=utc(d.bar_time),
+        close=entry.step.candle.close,
+        action=d.action,
+        reason=d.reason,
+        p_hold=d.p_hold,
+        p_buy=d.p_buy,
+        p_sell=d.p_sell,
+        balance=round(d.balance, 2),
+        stocks=round(d.stocks, 8),
+        value=round(d.value, 2),
+        hold_value=round(d.hold_value, 2),
+        excess=round(d.value - d.hold_value, 2),
+    )

@@ -1,0 +1,175 @@
+"""The proof: every row of the ledger derived again from what was given, and compared bit for bit."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from bot.account import Terms
+from bot.candles import Candle
+from bot.checkpoint import Model, parse
+from bot.errors import ModelError
+from bot.ledger import chain, reading, tables
+from bot.ledger.reading import Stored
+from bot.standing import warmed_up
+from bot.trader import CLOCK, MINIMUM, MISSED, POLICY, SYNTHETIC, Fill, Quote, State, Trader
+
+REASONS: Final = frozenset({POLICY, MINIMUM, SYNTHETIC, MISSED, CLOCK})
+_HIDDEN_TOLERANCE: Final = 1e-9  # two machines' arithmetic may differ in the last bits of a hidden state
+
+Tell = Callable[[str], None]
+
+
+class Verdict(NamedTuple):
+    """How many bars were derived, and each difference in words."""
+
+    bars: int
+    differences: list[str]
+
+
+def verify(connection: Connection, progress: Callable[[int], object] = lambda _bars: None) -> Verdict:
+    """Derive every account of the ledger again. `progress` is told the bars done so far, now and then."""
+    found: list[str] = []
+    models = _models(connection, found.append)
+    accounts = [reading.terms_of(row) for row in connection.execute(select(tables.accounts))]
+    covered: set[tuple[str, int]] = set()
+    bars = 0
+    first_bars: dict[str, int] = {}
+    for terms in accounts:
+        proof = _Proof(connection, terms, models, found)
+        for stored in reading.decisions_of(connection, terms.name):
+            proof.check(stored)
+            model_id = stored.decision.model_id
+            first_bars[model_id] = min(first_bars.get(model_id, stored.decision.bar_time), stored.decision.bar_time)
+            bars += 1
+            if bars % 1000 == 0:
+                progress(bars)
+        proof.end()
+        covered |= proof.covered
+    _strays(connection, {terms.name for terms in accounts}, covered, first_bars, found.append)
+    return Verdict(bars, found)
+
+
+class _Proof:
+    """One account's rows, in order of time."""
+
+    def __init__(self, connection: Connection, terms: Terms, models: Mapping[str, Model], found: list[str]) -> None:
+        self.connection, self.terms, self.models = connection, terms, models
+        self.tell: Tell = lambda what: found.append(f"account {terms.name}: {what}")
+        self.candles = {
+            candle.bar_time: candle for candle in reading.candles_between(connection, terms.market, -(2**62), 2**62)
+        }
+        self.fills = reading.fills_of(connection, terms.name)
+        self.covered: set[tuple[str, int]] = set()
+        self.state: State | None = None
+        self.last: Stored | None = None
+
+    def check(self, stored: Stored) -> None:
+        """Derive one row from the rows before it, and compare."""
+        given = stored.decision
+        candle = self.candles.get(given.bar_time)
+        fill = self.fills.pop(given.bar_time, None)
+        model = self.models.get(given.model_id)
+        last, self.last = self.last, stored
+        if last is not None and given.bar_time != last.decision.bar_time + self.terms.bar:
+            self.tell(f"no decision between {last.decision.bar_time} and {given.bar_time}")
+        if candle is None or model is None:
+            self.tell(f"{given.bar_time}: its {'candle' if candle is None else 'model'} is missing")
+            return
+        self.covered.add((self.terms.market, given.bar_time))
+        self._link(last, stored, candle, fill)
+        trader = Trader(self.terms, model, given.mode)
+        state = self._state(trader, last, stored)
+        if (given.reason == SYNTHETIC) != candle.synthetic or given.reason not in REASONS:
+            self.tell(f"{given.bar_time}: the reason {given.reason!r} does not fit its candle")
+        quote = Quote(given.bid, given.ask) if given.bid is not None and given.ask is not None else None
+        if (quote is not None and self.terms.fill == "close") or (given.bid is None) != (given.ask is None):
+            self.tell(f"{given.bar_time}: a quote that was not asked for")
+        step = trader.step(state, candle, POLICY if given.reason == MINIMUM else given.reason, quote)
+        for name, told, right in zip(given._fields, given, step.decision, strict=True):
+            if told != right:
+                self.tell(f"{given.bar_time}: {name} is {told!r}, derived {right!r}")
+        if fill != step.fill:
+            self.tell(f"{given.bar_time}: the fill is {fill}, derived {step.fill}")
+        self.state = step.state
+
+    def _state(self, trader: Trader, last: Stored | None, stored: Stored) -> State:
+        """What the row was decided from: carried on, or warmed up where the row says so."""
+        bar_time, first = stored.decision.bar_time, stored.warmup_from
+        if first is None:
+            if self.state is None or (last and last.decision.model_id != stored.decision.model_id):
+                self.tell(f"{bar_time}: the hidden state comes from nowhere")
+                return trader.start()
+            return self.state
+        state, began = warmed_up(self.connection, trader, first, bar_time)
+        if began != first or first > bar_time:
+            self.tell(f"{bar_time}: the warm-up candles from {first} on are not whole")
+        held = self.state or trader.start()
+        return state._replace(balance=held.balance, stocks=held.stocks)
+
+    def _link(self, last: Stored | None, stored: Stored, candle: Candle, fill: Fill | None) -> None:
+        bar_time = stored.decision.bar_time
+        if last is None:
+            warmup = self._warmup(bar_time if stored.warmup_from is None else stored.warmup_from, bar_time)
+            before = chain.genesis(self.terms, warmup)
+        else:
+            before = last.chain
+        if chain.link(before, self.terms, candle, stored.decision, fill, stored.warmup_from) != stored.chain:
+            self.tell(f"{bar_time}: the chain is broken: this row, its candle or one before it was altered")
+
+    def _warmup(self, first: int, end: int) -> list[Candle]:
+        warmup = [self.candles[time] for time in sorted(self.candles) if first <= time < end]
+        self.covered |= {(self.terms.market, candle.bar_time) for candle in warmup}
+        return warmup
+
+    def end(self) -> None:
+        """After the last row: nothing left over, and the stored state is the derived one."""
+        for bar_time in self.fills:
+            self.tell(f"{bar_time}: a fill without a decision")
+        row = self.connection.execute(select(tables.states).where(tables.states.c.account == self.terms.name)).first()
+        if self.last is None:
+            self.tell("no decisions")
+            return
+        if row is None or row.bar_time != self.last.decision.bar_time:
+            self.tell(f"the stored state is not that of the last bar, {self.last.decision.bar_time}")
+            return
+        hidden = reading.hidden_of(row.hidden)
+        if self.state is not None and (
+            hidden is None
+            or hidden.shape != self.state.hidden.shape
+            or not np.allclose(hidden, self.state.hidden, rtol=0.0, atol=_HIDDEN_TOLERANCE)
+        ):
+            self.tell("the stored hidden state is not the derived one")
+
+
+def _models(connection: Connection, tell: Tell) -> dict[str, Model]:
+    models = {}
+    for row in connection.execute(select(tables.models)):
+        try:
+            model = parse(row.weights, row.manifest)
+        except ModelError as error:
+            tell(f"model {row.model_id}: {error}")
+            continue
+        if (model.model_id, model.weights_sha256) != (row.model_id, row.weights_sha256):
+            tell(f"model {row.model_id}: its row does not describe its weights")
+        models[row.model_id] = model
+    return models
+
+
+def _strays(
+    connection: Connection, accounts: set[str], covered: set[tuple[str, int]], first_bars: Mapping[str, int], tell: Tell
+) -> None:
+    """Rows that belong to nothing."""
+    c, m = tables.candles.c, tables.models.c
+    for market, bar_time in connection.execute(select(c.market, c.bar_time)):
+        if (market, bar_time) not in covered:
+            tell(f"{market}: nothing was decided on the candle of {bar_time}")
+    for table in (tables.decisions, tables.fills, tables.states):
+        for name, rows in Counter(row[0] for row in connection.execute(select(table.c.account))).items():
+            if name not in accounts:
+                tell(f"{table.name}: {rows} rows of account {name!r}, which was never opened")
+    for model_id, first in connection.execute(select(m.model_id, m.first_bar_time)):
+        if first_bars.get(model_id) != first:
+            tell(f"model {model_id}: its first bar is not {first}")
