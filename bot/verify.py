@@ -87,7 +87,11 @@ class _Proof:
         quote = Quote(given.bid, given.ask) if given.bid is not None and given.ask is not None else None
         if (quote is not None and self.terms.fill == "close") or (given.bid is None) != (given.ask is None):
             self.tell(f"{given.bar_time}: a quote that was not asked for")
-        step = trader.step(state, candle, POLICY if given.reason == MINIMUM else given.reason, quote)
+        try:
+            step = trader.step(state, candle, POLICY if given.reason == MINIMUM else given.reason, quote)
+        except (ArithmeticError, ModelError) as error:
+            self.tell(f"{given.bar_time}: nothing can be derived from its candle: {error}")
+            return
         for name, told, right in zip(given._fields, given, step.decision, strict=True):
             if told != right:
                 self.tell(f"{given.bar_time}: {name} is {told!r}, derived {right!r}")

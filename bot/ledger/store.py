@@ -3,23 +3,21 @@
 import fcntl
 import os
 import sqlite3
-import zlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy import Connection, Engine, create_engine, func, insert, inspect, select, text
+from sqlalchemy.pool import NullPool
 
-from bot.errors import LedgerError, LedgerInUseError, LedgerUnavailableError, UsageError
+from bot.errors import LedgerError, LedgerInUseError, UsageError
+from bot.ledger.engines import address_of, file_of, in_a_sentence, lock_key, postgres_engine, sqlite_engine
 from bot.ledger.tables import REVISION, metadata, version
 
-_BUSY_MS: Final = 10_000
-_PASSING: Final = ("disk is full", "disk i/o error", "locked", "unable to open")
+_LOCK_TRIES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Ledger:
 
         Raises LedgerError, as `writing` does.
         """
-        with _in_a_sentence(self.name), self.engine.connect() as connection:
+        with in_a_sentence(self.name), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -45,7 +43,7 @@ class Ledger:
 
         Raises LedgerUnavailableError where trying again may help (disk full, connection lost), else LedgerError.
         """
-        with _in_a_sentence(self.name), self.engine.begin() as connection:
+        with in_a_sentence(self.name), self.engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -61,15 +59,17 @@ def open_writer(url: str) -> Ledger:
     Raises UsageError where the URL is none, LedgerInUseError where another daemon has it, and LedgerError where it
     is read-only, corrupt, not a ledger, or from a newer version.
     """
-    address = _address(url)
+    address = address_of(url)
     name = address.render_as_string()
-    file = _file(address)
+    file = file_of(address)
     lock = None
     if file is not None:
         lock = _locked(file)
     try:
         engine = (
-            _sqlite(file.as_uri() if file else "") if address.get_backend_name() == "sqlite" else _postgres(address)
+            sqlite_engine(file.as_uri() if file else "")
+            if address.get_backend_name() == "sqlite"
+            else postgres_engine(address)
         )
         ledger = Ledger(engine, name, lock)
         _prepare(ledger, file)
@@ -85,15 +85,15 @@ def open_reader(url: str) -> Ledger:
 
     Raises UsageError where the URL is none, LedgerError where there is no ledger of this version that can be read.
     """
-    address = _address(url)
+    address = address_of(url)
     name = address.render_as_string()
     if address.get_backend_name() == "sqlite":
-        file = _file(address)
+        file = file_of(address)
         if file is None or not file.exists():
             raise LedgerError(f"there is no ledger at {name}: `hourhand run` makes one")
         # Where the folder is read-only, SQLite cannot make its shared-memory file; nobody can write there either.
         frozen = not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists()
-        engine = _sqlite(f"{file.as_uri()}?mode=ro" + ("&immutable=1" if frozen else ""))
+        engine = sqlite_engine(f"{file.as_uri()}?mode=ro" + ("&immutable=1" if frozen else ""))
     else:
         engine = create_engine(address, poolclass=NullPool).execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -108,16 +108,16 @@ def open_reader(url: str) -> Ledger:
 
 def is_in_use(url: str) -> bool:
     """Whether a daemon holds the ledger's lock now."""
-    address = _address(url)
-    file = _file(address)
+    address = address_of(url)
+    file = file_of(address)
     if address.get_backend_name() == "sqlite":
         if file is None or not _lock_file(file).exists():
             return False
         with _lock_file(file).open() as handle:
             return not _try_lock(handle, fcntl.LOCK_SH)
     engine = create_engine(address, poolclass=NullPool)
-    with _in_a_sentence(address.render_as_string()), engine.connect() as connection:
-        key = _postgres_key(connection.execute(text("SELECT current_database()")).scalar_one())
+    with in_a_sentence(address.render_as_string()), engine.connect() as connection:
+        key = lock_key(connection.execute(text("SELECT current_database()")).scalar_one())
         held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = :key")
         return bool(connection.execute(held, {"key": key}).scalar_one())
 
@@ -128,7 +128,7 @@ def backup(url: str, target: Path) -> None:
     Raises UsageError where `target` is there already or the ledger is not a file, LedgerError where it cannot be read
     or written.
     """
-    file = _file(_address(url))
+    file = file_of(address_of(url))
     if file is None:
         raise UsageError("backup copies SQLite ledgers; use pg_dump for PostgreSQL")
     if target.exists():
@@ -154,25 +154,6 @@ def _copy(file: Path, target: Path) -> None:
         raise LedgerError(f"the backup {target} could not be written: {error}") from error
 
 
-def _address(url: str) -> URL:
-    try:
-        address = make_url(url)
-        if address.drivername in ("postgresql", "postgres"):
-            address = address.set(drivername="postgresql+psycopg")
-        if address.get_backend_name() not in ("sqlite", "postgresql"):
-            raise UsageError(f"ledger.url: {address.render_as_string()} is neither sqlite:/// nor postgresql://")
-        address.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise UsageError(f"ledger.url: {url!r} is not a database URL: {error}") from error
-    return address
-
-
-def _file(address: URL) -> Path | None:
-    if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
-        return None
-    return Path(str(address.database)).absolute()
-
-
 def _lock_file(file: Path) -> Path:
     return file.with_name(file.name + ".lock")
 
@@ -194,58 +175,12 @@ def _locked(file: Path) -> IO[str]:
         handle = _lock_file(file).open("w")
     except OSError as error:
         raise LedgerError(f"the ledger {file} cannot be written: {error}") from error
-    if not _try_lock(handle, fcntl.LOCK_EX):
-        handle.close()
-        raise LedgerInUseError(
-            f"the ledger {file} is in use by another daemon: stop that one, or use another ledger.url"
-        )
-    return handle
-
-
-def _sqlite(uri: str) -> Engine:
-    """An engine with one connection at most. `uri` is `file:///PATH[?mode=ro]`, or empty for a database in memory."""
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            uri or ":memory:", uri=bool(uri), timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-        )
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0)
-
-    @event.listens_for(engine, "connect")
-    def _(connection: sqlite3.Connection, _record: Any) -> None:
-        if "mode=ro" not in uri:
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
-            connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _(connection: Connection) -> None:
-        # A deferred transaction that reads first and then writes fails at once under contention.
-        connection.exec_driver_sql("BEGIN" if "mode=ro" in uri else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _postgres_key(database: str) -> int:
-    return zlib.crc32(f"hourhand:{database}".encode())
-
-
-def _postgres(address: URL) -> Engine:
-    engine = create_engine(address, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_pre_ping=True)
-
-    @event.listens_for(engine, "connect")
-    def _(connection: Any, _record: Any) -> None:
-        # Held by the session: a connection that was lost and made again has to win the lock again.
-        with connection.cursor() as cursor:
-            key = _postgres_key(connection.info.dbname)
-            if not cursor.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()[0]:
-                raise LedgerInUseError(
-                    "the ledger is in use by another daemon: stop that one, or use another ledger.url"
-                )
-        connection.commit()
-
-    return engine
+    for _ in range(_LOCK_TRIES):
+        if _try_lock(handle, fcntl.LOCK_EX):
+            return handle
+        time.sleep(0.05)  # `is_in_use` holds it for a moment, a daemon for good
+    handle.close()
+    raise LedgerInUseError(f"the ledger {file} is in use by another daemon: stop that one, or use another ledger.url")
 
 
 def _prepare(ledger: Ledger, file: Path | None) -> None:
@@ -281,21 +216,3 @@ def _version(connection: Connection, name: str) -> str | None:
             "update hourhand"
         )
     return found
-
-
-@contextmanager
-def _in_a_sentence(name: str) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else str(error)
-        if "readonly" in reason or "read-only" in reason:
-            raise LedgerError(f"the ledger {name} is read-only: {reason}") from error
-        passing = error.connection_invalidated or (
-            isinstance(error, OperationalError) and ("sqlite" not in name or any(p in reason for p in _PASSING))
-        )
-        if passing:
-            raise LedgerUnavailableError(f"the ledger {name} cannot be used now: {reason}") from error
-        raise LedgerError(f"the ledger {name} cannot be used: {reason}") from error
-    except SQLAlchemyError as error:
-        raise LedgerError(f"the ledger {name} cannot be used: {error}") from error

@@ -1,0 +1,92 @@
+"""`hourhand export`."""
+
+import csv
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from sqlalchemy import select
+
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.errors import UsageError
+from bot.ledger import tables
+from bot.ledger.store import open_reader
+
+Rows = Sequence[Sequence[Any]]
+TABLES: Final = ("candles", "decisions", "fills", "accounts", "models", "states", "events")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of `export`."""
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument("table", choices=TABLES, metavar="TABLE", help=", ".join(TABLES))
+    parser.add_argument("--format", choices=("csv", "json", "parquet"), help="default: what --out ends in, else csv")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+    parser.epilog = (
+        "Bytes (weights, hidden states) are written in hexadecimal.\n\n"
+        "example: hourhand export decisions --out decisions.csv"
+    )
+
+
+def call(options: Namespace) -> int:
+    """Write one table of the ledger, in the order of its primary key."""
+    settings, _ = read_settings(options)
+    ending = options.out.suffix.lstrip(".") if options.out else ""
+    form = options.format or (ending if ending in _WRITERS else "csv")
+    if options.out is None and (form == "parquet" or options.json):
+        raise UsageError("export: --format parquet and --json need --out FILE")
+    table = tables.metadata.tables[options.table]
+    ledger = open_reader(settings.ledger.url)
+    with ledger.reading() as connection:
+        found = connection.execute(select(table).order_by(*table.primary_key.columns))
+        rows = [[cell.hex() if isinstance(cell, bytes) else cell for cell in row] for row in found]
+    ledger.close()
+    try:
+        _WRITERS[form](list(table.columns.keys()), rows, options.out)
+    except OSError as error:
+        raise UsageError(f"export: {options.out} cannot be written: {error}") from error
+    if options.out is not None:
+        show({"table": options.table, "rows": len(rows), "out": str(options.out)}, as_json=options.json)
+    return 0
+
+
+def _csv(columns: Sequence[str], rows: Rows, out: Path | None) -> None:
+    def write(file: TextIO) -> None:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+    _text(write, out)
+
+
+def _json(columns: Sequence[str], rows: Rows, out: Path | None) -> None:
+    _text(lambda file: json.dump([dict(zip(columns, row, strict=True)) for row in rows], file), out)
+
+
+def _text(write: Callable[[TextIO], object], out: Path | None) -> None:
+    if out is None:
+        write(sys.stdout)
+        return
+    with out.open("w", newline="", encoding="utf-8") as file:
+        write(file)
+
+
+def _parquet(columns: Sequence[str], rows: Rows, out: Path | None) -> None:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError("Parquet needs the extra `parquet`: pip install 'hourhand[parquet]'") from error
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    pq.write_table(pa.table(dict(zip(columns, map(list, cells), strict=True))), out)
+
+
+_WRITERS: Final[dict[str, Callable[[Sequence[str], Rows, Path | None], None]]] = {
+    "csv": _csv,
+    "json": _json,
+    "parquet": _parquet,
+}

@@ -1,0 +1,58 @@
+"""`hourhand run`."""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from bot.checkpoint import load
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.daemon import poll_once, run, stop_on_signals
+from bot.exchange import Feed
+from bot.ledger.store import open_writer
+from bot.log import set_up
+from bot.poller import Poller
+from bot.registry import resolve
+from bot.trader import Trader
+from bot.waiting import Stopped, Waiter
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of `run`."""
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument("--once", action="store_true", help="one poll: decide every closed candle that is not, and end")
+    parser.epilog = "example: hourhand run --config config/bot.toml\n         hourhand run --once --json"
+
+
+def call(options: Namespace) -> int:
+    """Run the daemon until it is stopped, or one poll."""
+    settings, clock = read_settings(options)
+    set_up(clock.now)
+    waiter = Waiter()
+    stop_on_signals(waiter.stop)
+    feed = Feed(settings.exchange, clock)
+    model = load(resolve(Path(settings.policy.model)))
+    ledger = open_writer(settings.ledger.url)
+    try:
+        trader = Trader(settings.terms, model, settings.policy.mode)
+        poller = Poller(settings, clock, ledger, trader, feed, waiter)
+        if options.once:
+            return _once(options, poller)
+        run(poller, settings.schedule.poll_delay_seconds)
+    finally:
+        ledger.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A request that hangs in a thread of its own must not keep the process.
+    os._exit(0)
+
+
+def _once(options: Namespace, poller: Poller) -> int:
+    try:
+        bars = poll_once(poller)
+    except Stopped:
+        bars = 0
+    standing = poller.standing
+    show({"bars": bars, "bar_time": standing.bar_time if standing else None}, as_json=options.json)
+    return 0

@@ -1,0 +1,73 @@
+"""`hourhand status`."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from bot.clock import Clock
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.ledger import reading, tables
+from bot.ledger.store import is_in_use, open_reader
+from bot.log import utc
+from bot.settings import Settings
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of `status`."""
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument("--account", help="another account than account.name")
+    parser.epilog = (
+        "value is the account's, hold_value the initial holdings' at the same close; excess is the difference.\n"
+        "state is running, late (a bar is overdue), stopped, or empty (no bar yet).\n\nexample: hourhand status --json"
+    )
+
+
+def call(options: Namespace) -> int:
+    """Print where the account stands."""
+    settings, clock = read_settings(options)
+    account = options.account or settings.account.name
+    ledger = open_reader(settings.ledger.url)
+    with ledger.reading() as connection:
+        told = summary(connection, account)
+    ledger.close()
+    told |= _state(told["bar_time"], settings, clock)
+    if not options.json and told["bar_time"] is not None:
+        told["bar_time"] = utc(told["bar_time"])
+        told["stocks_pct"] = round(told["stocks_pct"], 2)
+        told["lag_seconds"] = round(told["lag_seconds"])
+    show(told, as_json=options.json)
+    return 0
+
+
+def summary(connection: Connection, account: str) -> dict[str, Any]:
+    """The account's newest bar and its totals; None for each where there is no bar yet."""
+    d, c = tables.decisions.c, tables.candles.c
+    terms = reading.terms(connection, account)
+    row = connection.execute(
+        select(tables.decisions, c.close)
+        .join(tables.accounts, tables.accounts.c.account == d.account)
+        .join(tables.candles, (c.market == tables.accounts.c.market) & (c.bar_time == d.bar_time))
+        .where(d.account == account)
+        .order_by(d.bar_time.desc())
+        .limit(1)
+    ).first()
+    names = ("bar_time", "close", "balance", "stocks", "value", "hold_value")
+    told: dict[str, Any] = {"account": account, "market": terms.market if terms else None}
+    told |= {name: getattr(row, name) if row else None for name in names}
+    told["excess"] = row.value - row.hold_value if row else None
+    told["stocks_pct"] = 100 * row.stocks * row.close / row.value if row and row.value else (0.0 if row else None)
+    told["bars"] = reading.count(connection, select(d.bar_time).where(d.account == account))
+    told["trades"] = reading.count(connection, select(tables.fills).where(tables.fills.c.account == account))
+    told["model_id"] = row.model_id if row else None
+    return told
+
+
+def _state(bar_time: int | None, settings: Settings, clock: Clock) -> dict[str, Any]:
+    if bar_time is None:
+        return {"lag_seconds": None, "state": "empty"}
+    lag = clock.now() - bar_time - settings.bar
+    allowed = settings.bar + settings.schedule.poll_delay_seconds + settings.schedule.max_decision_delay_seconds
+    running = is_in_use(settings.ledger.url)
+    return {"lag_seconds": lag, "state": ("late" if lag > allowed else "running") if running else "stopped"}
