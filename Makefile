@@ -1,0 +1,50 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 or newer; each installs what it needs first.
+PYTHON ?= python3
+# Where pip finds torch besides the package index: PyTorch's own index of CPU builds saves gigabytes of CUDA.
+TORCH_INDEX ?=
+KILLS ?= 200
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+
+.PHONY: demo setup test check format bench campaign clean
+.DELETE_ON_ERROR:
+
+demo: .venv/daemon ## see it trade, offline
+	$(BIN)/hourhand demo
+
+setup: .venv/all ## everything: daemon, training, tests
+
+test: .venv/all
+	$(BIN)/python -m pytest -q
+
+check: .venv/all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/daemon ## decision latency, replay speed, memory, start-up
+	$(BIN)/python -m tests.bench
+
+campaign: .venv/all ## kill the daemon at KILLS random moments and compare its ledger with a replay
+	$(BIN)/python -m tests.campaign --kills $(KILLS)
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/daemon: .venv/python pyproject.toml requirements.lock
+	$(PIP) --editable .
+	touch $@
+
+.venv/all: .venv/daemon
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$$(sed -n 's/^torch==//p' requirements.lock)"
+	$(PIP) --editable ".[dev,parquet,postgres,training]"
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
