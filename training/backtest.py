@@ -23,10 +23,11 @@ _TRIES: Final = 12
 
 
 class Span(NamedTuple):
-    """Candles without holes: those before `first` warm the policy up, those from `first` on are decided."""
+    """Candles of `bar` seconds without holes: those before `first` warm the policy up, the others are decided."""
 
     candles: list[Candle]
     first: int
+    bar: int
 
     @property
     def decided(self) -> list[Candle]:
@@ -66,7 +67,7 @@ def span_of(
     if len(run) - first < 2:
         raise UsageError("there are fewer than two candles from --from to --to")
     start = max(first - warmup, 0)
-    return Span(run[start:], first - start)
+    return Span(run[start:], first - start, bar)
 
 
 def policy_runs(

@@ -5,10 +5,8 @@ import csv
 import gzip
 import hashlib
 import io
-import json
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +15,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.table import Table
 
 from bot.candle_files import read_candles
 from bot.candles import Candle, bar_seconds, holes
+from bot.commands.common import add_json, show
 from bot.errors import UsageError
 
 COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
@@ -188,29 +185,18 @@ def describe(candles: Sequence[Candle], origin: Origin) -> dict[str, Any]:
     }
 
 
-def show(facts: dict[str, Any]) -> None:
-    """Print a description as a table for people."""
-    table = Table(show_header=False, box=None)
-    table.add_column()
-    table.add_column(overflow="fold")
-    for name, fact in facts.items():
-        if name == "gaps":
-            rest = f" and {len(fact) - 8} more" if len(fact) > 8 else ""
-            text = ", ".join(f"{gap['from']} ({gap['bars']})" for gap in fact[:8]) + rest or "none"
-        elif isinstance(fact, dict):
-            text = f"{fact['value']:,.6g} at {fact['at']}"
-        else:
-            text = f"{fact:,.6g}" if isinstance(fact, float) else str(fact if fact is not None else "-")
-        table.add_row(name.replace("_", " "), text)
-    Console().print(table)
+def tell(facts: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a description: one JSON object, or lines for people."""
+    show(facts if as_json else {name: _plain(name, fact) for name, fact in facts.items()}, as_json=as_json)
 
 
-def tell(facts: dict[str, Any], *, as_json: bool) -> None:
-    """Print a description: one JSON object, or a table."""
-    if as_json:
-        sys.stdout.write(json.dumps(facts) + "\n")
-    else:
-        show(facts)
+def _plain(name: str, fact: Any) -> Any:
+    if name == "gaps":
+        rest = f" and {len(fact) - 8} more" if len(fact) > 8 else ""
+        return ", ".join(f"{gap['from']} ({gap['bars']})" for gap in fact[:8]) + rest or "none"
+    if isinstance(fact, dict):
+        return f"{fact['value']:,.6g} at {fact['at']}"
+    return fact if fact != "" else None
 
 
 def add_candles(parser: argparse.ArgumentParser) -> None:
@@ -219,7 +205,7 @@ def add_candles(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: hourhand-train candles btcusd_1h.parquet --json"
     parser.add_argument("file", type=Path, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
     parser.add_argument("--timeframe", default="", help="where the file does not tell (1h)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
     parser.set_defaults(run=_describe_command)
 
 
@@ -238,7 +224,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exchange", default="", help="where the candles are from")
     parser.add_argument("--symbol", default="", help="what they are of, for example BTC/USD")
     parser.add_argument("--timeframe", default="", help="where the file does not tell (1h)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
     parser.set_defaults(run=_import_command)
 
 

@@ -18,19 +18,15 @@ from bot.features import Array
 POLICY: Final[Mapping[str, Any]] = {"color": "#0072B2", "lw": 1.5}
 HOLD: Final[Mapping[str, Any]] = {"color": "#333333", "lw": 1.1, "ls": (0, (5, 2))}
 MIX: Final[Mapping[str, Any]] = {"color": "#D55E00", "lw": 1.2, "ls": (0, (1.5, 1.2))}
-PRICE: Final[Mapping[str, Any]] = {"color": "#7A7A7A", "lw": 1.0}
-_STYLE: Final = {
+PRICE: Final[Mapping[str, Any]] = {"color": "#222222", "lw": 1.0}
+_STYLE: Final[dict[Any, Any]] = {
     "font.size": 10,
     "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
     "figure.constrained_layout.use": True,
     "svg.hashsalt": "hourhand",
 }
@@ -43,7 +39,7 @@ def figure(
     """A figure 9 inches wide with panels one above the other, in the house's style."""
     with mpl.rc_context(_STYLE):
         drawn = Figure(figsize=(9, 0.6 + 2.3 * sum(heights or [1] * panels)))
-        grid = drawn.subplots(panels, 1, sharex=share_times, squeeze=False, height_ratios=heights)
+        grid = drawn.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)
         return drawn, list(grid[:, 0])
 
 
@@ -77,6 +73,15 @@ def line(axes: Axes, times: Any, values: Array, label: str, **style: Any) -> Non
     axes.plot(np.asarray(times)[chosen], values[chosen], label=label, **style)
 
 
+def daily(runs: Array, bars: int = 24) -> Array:
+    """Means of the `bars` up to each one, along the first axis; what hour by hour is a thicket."""
+    sums = np.cumsum(np.concatenate([np.zeros_like(runs[:1]), runs]), axis=0)
+    ends = np.arange(1, len(runs) + 1)
+    starts = np.maximum(ends - bars, 0)
+    means: Array = (sums[ends] - sums[starts]) / (ends - starts).reshape(-1, *[1] * (runs.ndim - 1))
+    return means
+
+
 def band(axes: Axes, times: Any, runs: Array) -> None:
     """The range from the lowest to the highest of the runs (n, R)."""
     if runs.shape[1] > 1:
@@ -85,23 +90,23 @@ def band(axes: Axes, times: Any, runs: Array) -> None:
         axes.fill_between(np.asarray(times)[chosen], low, high, color=POLICY["color"], alpha=0.15, lw=0)
 
 
-def finish(axes: Axes, title: str, unit: str, *, legend: bool = True) -> None:
-    """Title, label of the vertical axis, legend, thousands separated."""
-    axes.set_title(title)
+def finish(axes: Axes, title: str, unit: str, legend: str = "upper left") -> None:
+    """Title, label of the vertical axis, thousands separated, and the legend at one of the left corners."""
+    axes.set_title(title, loc="left", fontweight="bold")
     axes.set_ylabel(unit)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    if legend:
-        axes.legend(loc="upper left", ncols=4, bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")))
+    axes.legend(loc=legend, ncols=4, borderaxespad=0.2, frameon=False, fontsize=9)
+    axes.margins(x=0.01)
     low, high = axes.get_ylim()
-    if legend and axes.get_yscale() == "linear":
+    if legend == "upper left":
         axes.set_ylim(low, high + 0.16 * (high - low))
 
 
 def time_axis(axes: Axes) -> None:
     """Dates below, in UTC."""
-    locator = AutoDateLocator(maxticks=9)
+    locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call] # matplotlib leaves it untyped
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call] # as above
     axes.set_xlabel("time, UTC")
 
 
@@ -116,7 +121,7 @@ def percents(axes: Axes, highest: float = 1.0) -> None:
 def market_chart(times: Any, closes: Array, title: str) -> Figure:
     """The price, beside where it started."""
     drawn, (axes,) = figure(1, [1.4])
-    line(axes, times, closes, "close", **{**PRICE, "color": "#222222"})
+    line(axes, times, closes, "close", **PRICE)
     axes.axhline(closes[0], label=f"at the start, {closes[0]:,.0f}", **MIX)
     finish(axes, title, "US dollars per bitcoin")
     time_axis(axes)
@@ -136,6 +141,7 @@ def episodes_chart(profits: Array, smooth: int = 100) -> Figure:
     below.axhline(0, label="holding", **HOLD)
     finish(below, "The same, smoothed", "US dollars")
     below.set_xlabel("episode of up to 500 hours")
+    below.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     return drawn
 
 
@@ -148,9 +154,9 @@ def account_chart(times: Any, values: Array, stocks: Array, shares: Array, hold:
     line(coins, times, stocks, "policy", **POLICY)
     coins.axhline(stocks[0], label="holding", **HOLD)
     finish(coins, "Coins held", "bitcoins")
-    line(share, times, shares, "policy", **POLICY)
-    line(share, times, hold_shares, "holding", **HOLD)
-    finish(share, "Share of the value in coins", "percent")
+    line(share, times, daily(shares), "policy", **POLICY)
+    line(share, times, daily(hold_shares), "holding", **HOLD)
+    finish(share, "Share of the value in coins, mean of 24 hours", "percent")
     percents(share)
     line(profit, times, values - hold, "policy", **POLICY)
     profit.axhline(0, label="holding", **HOLD)
@@ -159,16 +165,19 @@ def account_chart(times: Any, values: Array, stocks: Array, shares: Array, hold:
     return drawn
 
 
-def exposure_chart(times: Any, closes: Array, shares: Array, baseline: Array, label: str) -> Figure:
+def exposure_chart(
+    times: Any, closes: Array, shares: Array, baseline: Array, label: str, unit: str = "US dollars per bitcoin"
+) -> Figure:
     """Share in coins (n, R) against the price, beside a baseline's share (n,)."""
     drawn, (price, share) = figure(2, [1.1, 1.1])
-    line(price, times, closes, "close", **{**PRICE, "color": "#222222"})
+    line(price, times, closes, "close", **PRICE)
     price.axhline(closes[0], label=f"at the start, {closes[0]:,.0f}", **MIX)
-    finish(price, "Price", "US dollars per bitcoin")
-    band(share, times, shares)
-    line(share, times, shares.mean(1), "policy", **POLICY)
-    line(share, times, baseline, label, **HOLD)
-    finish(share, "Share of the value in coins", "percent")
+    finish(price, "Price", unit)
+    means = daily(shares)
+    band(share, times, means)
+    line(share, times, means.mean(1), "policy", **POLICY)
+    line(share, times, daily(baseline), label, **HOLD)
+    finish(share, "Share of the value in coins, mean of 24 hours", "percent")
     percents(share)
     time_axis(share)
     return drawn
@@ -196,7 +205,7 @@ def drawdown_chart(times: Any, policy: Array, hold: Array, mix: Array) -> Figure
     drawn, (axes,) = figure(1, [1.3])
     for values, label, style in ((policy, "policy", POLICY), (hold, "holding", HOLD), (mix, "constant mix", MIX)):
         line(axes, times, -values, label, **style)
-    finish(axes, "Drawdown: value below its highest so far", "percent")
+    finish(axes, "Drawdown: value below its highest so far", "percent", "lower left")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     time_axis(axes)
     return drawn

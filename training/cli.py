@@ -1,6 +1,7 @@
 """The command `hourhand-train`: finds the subcommand, and turns failures into a sentence and an exit code."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,10 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             getattr(import_module(module), f"add_{name}")(command)
     arguments = parser.parse_args(words)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
     except HourhandError as error:
         sys.stderr.write(f"hourhand-train {arguments.command}: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(f"hourhand-train {arguments.command}: stopped\n")
         return 130
+    except BrokenPipeError:  # the reader of our output has gone: `hourhand-train candles FILE | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code

@@ -1,21 +1,19 @@
 """`hourhand-train download`: an exchange's closed candles, page by page, into a file that is whole at any moment."""
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bot.candles import Candle, bar_seconds, newest_closed
-from bot.clock import Clock, read_clock
+from bot.clock import Clock
+from bot.commands.common import add_config, add_json, progress, read_settings
 from bot.errors import ExchangeError, ExchangeRefusedError, UsageError
 from bot.exchange import Feed
-from bot.settings import ExchangeSettings, load_settings
+from bot.settings import ExchangeSettings
 from training.candles import ENDINGS, Origin, check_ending, describe, moment, read_file, tell, utc, write_file
 
 SAVE_EVERY: Final = 5.0
@@ -104,24 +102,20 @@ def add_download(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=utc, required=True, metavar="DATE", help="first bar, UTC")
     parser.add_argument("--until", type=utc, metavar="DATE", help="bar after the last, UTC (as late as there are)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=", ".join(ENDINGS))
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (config/bot.toml)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_config(parser)
+    add_json(parser)
     parser.set_defaults(run=_download_command)
 
 
-def _exchange(arguments: argparse.Namespace) -> tuple[ExchangeSettings, Clock]:
+def _settings(arguments: argparse.Namespace) -> tuple[ExchangeSettings, Clock]:
+    settings, clock = read_settings(arguments)
     told = {"id": arguments.exchange, "symbol": arguments.symbol, "timeframe": arguments.timeframe}
-    settings = load_settings(arguments.config).exchange
-    settings = msgspec.structs.replace(settings, **{name: text for name, text in told.items() if text})
-    clock = read_clock(os.environ.get("HOURHAND_CLOCK"))
-    if clock.simulated and not settings.base_url:
-        raise UsageError("HOURHAND_CLOCK is for simulations: it needs exchange.base_url, and no real exchange")
-    return settings, clock
+    return msgspec.structs.replace(settings.exchange, **{key: text for key, text in told.items() if text}), clock
 
 
 def _download_command(arguments: argparse.Namespace) -> int:
     check_ending(arguments.out)
-    settings, clock = _exchange(arguments)
+    settings, clock = _settings(arguments)
     bar = bar_seconds(settings.timeframe)
     origin = Origin(settings.id, settings.symbol, settings.timeframe)
     since = -(-arguments.since // bar) * bar
@@ -129,14 +123,11 @@ def _download_command(arguments: argparse.Namespace) -> int:
     until = min(closed, arguments.until) if arguments.until is not None else closed
     if since >= until:
         raise UsageError(f"there is no closed candle between --since {moment(since)} and {moment(until)}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(f"{origin.exchange} {origin.symbol}", total=(until - since) // bar)
+    with progress(f"{origin.exchange} {origin.symbol}", (until - since) // bar) as shown:
 
-        def show(reached: int) -> None:
-            bars.update(task, completed=max(reached - since, 0) // bar)
+        def reached(end: int) -> None:
+            shown(max(end - since, 0) // bar, (until - since) // bar)
 
-        candles = download(Feed(settings, clock), arguments.out, origin, since, until, progress=show)
-        show(until)
+        candles = download(Feed(settings, clock), arguments.out, origin, since, until, progress=reached)
     tell({"file": str(arguments.out), **describe(candles, origin)}, as_json=arguments.json)
     return 0
