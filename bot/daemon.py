@@ -53,10 +53,9 @@ def run(poller: Poller, poll_delay: float, ready: Callable[[], object] = lambda:
 
     Raises LedgerError for a ledger that has become unusable, UsageError for a symbol that the exchange lacks.
     """
-    terms = poller.trader.terms
-    born = {"version": __version__, "model_id": poller.trader.model.model_id, "account": terms.name, "pid": os.getpid()}
-    poller.note("started", **born)
-    log.info("started", market=terms.market, **born)
+    accounts = {account.trader.terms.name: account.trader.model.model_id for account in poller.standings}
+    poller.note("started", version=__version__, accounts=accounts, pid=os.getpid())
+    log.info("started", version=__version__, market=poller.market, accounts=accounts, pid=os.getpid())
     alarm = start_alarm(poller.clock, poller.bar, poll_delay, poller.waiter.wake)
     try:
         ready()
@@ -131,7 +130,6 @@ class _Loop:
             self.poller.note(kind, **said)
 
     def _beat(self) -> None:
-        standing = self.poller.standing
-        told: dict[str, Any] = {"bar_time": standing.bar_time if standing else None, "failures": self.failures}
+        told: dict[str, Any] = {"bar_time": self.poller.standings[0].bar_time, "failures": self.failures}
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         log.info("heartbeat", **told, due=utc(self.poller.clock.now() + self._until_due()), most_memory_mb=megabytes)

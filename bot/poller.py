@@ -30,18 +30,28 @@ log = structlog.get_logger()
 
 
 class Poller:
-    """An account, its exchange and its ledger. Call `poll` from one thread."""
+    """The accounts of one market, its exchange and its ledger. Call `poll` from one thread.
+
+    The accounts see the same candles, and each bar of all of them is one transaction.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock, ledger: Ledger, trader: Trader, feed: Feed, waiter: Waiter
+        self, settings: Settings, clock: Clock, ledger: Ledger, traders: Sequence[Trader], feed: Feed, waiter: Waiter
     ) -> None:
-        """Raises UsageError where the ledger's account was opened on other terms."""
+        """`traders` are on one market, the first is the main one. Raises UsageError where the ledger's account was
+        opened on other terms.
+        """
         self.schedule, self.clock, self.ledger, self.feed, self.waiter = settings.schedule, clock, ledger, feed, waiter
-        self.trader = trader
-        self.bar = trader.terms.bar
+        self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
         self._skew, self._stale = Outage(), Outage()
         self._suspect: Candle | None = None
-        self.standing: Standing | None = self._resume()
+        self.use(traders)
+
+    def use(self, traders: Sequence[Trader]) -> None:
+        """Go on with these, from where the ledger says that their accounts stand; between two bars only."""
+        with self.ledger.reading() as connection:
+            self.standings = [standing.resume(connection, trader, self.schedule.warmup_bars) for trader in traders]
+        self._certain = True
 
     def poll(self) -> int:
         """Ask for what is not decided yet and decide it; how many bars that were.
@@ -49,10 +59,10 @@ class Poller:
         Raises ExchangeError where the answer cannot be believed, LedgerError where a bar could not be written (it is
         as if it had not been decided), Stopped between two bars. What was committed before stays.
         """
-        if self.standing is None:
-            self.standing = self._resume()
+        if not self._certain:
+            self.use([account.trader for account in self.standings])
         with self.ledger.reading() as connection:
-            stored = reading.candles_between(connection, self.trader.terms.market, self._first_asked(), _END)
+            stored = reading.candles_between(connection, self.market, self._first_asked(), _END)
         told = self._told(stored)
         made = plan.make_plan(stored, told, self.bar, self._believed)
         self._watch(made, told)
@@ -60,8 +70,8 @@ class Poller:
 
     def is_up_to_date(self, now: float) -> bool:
         """Whether every bar that had closed at `now` is decided."""
-        decided = self.standing.bar_time if self.standing else None
-        return decided is not None and decided >= newest_closed(now, self.bar)
+        newest = newest_closed(now, self.bar)
+        return all(account.bar_time is not None and account.bar_time >= newest for account in self.standings)
 
     def note(self, kind: str, **detail: Any) -> None:
         """Write an event of its own. A ledger that has no room for it does not stop the daemon."""
@@ -73,20 +83,17 @@ class Poller:
 
     # ---- asking
 
-    def _resume(self) -> Standing:
-        with self.ledger.reading() as connection:
-            return standing.resume(connection, self.trader, self.schedule.warmup_bars)
-
     def _first_asked(self) -> int:
-        if self.standing is not None and self.standing.bar_time is not None:
-            return self.standing.bar_time - (plan.OVERLAP - 1) * self.bar
-        bars = self.schedule.warmup_bars + _SPARE_BARS
-        return max(0, newest_closed(self.clock.now(), self.bar) - bars * self.bar)
+        decided = [account.bar_time for account in self.standings if account.bar_time is not None]
+        first = min(decided, default=_END) - (plan.OVERLAP - 1) * self.bar
+        if len(decided) < len(self.standings):
+            bars = self.schedule.warmup_bars + _SPARE_BARS
+            first = min(first, newest_closed(self.clock.now(), self.bar) - bars * self.bar)
+        return max(0, first)
 
     def _told(self, stored: Sequence[Candle]) -> list[Candle]:
         """The exchange's closed candles; asked for twice where the first answer has a hole or a suspect price."""
-        fresh = self.standing is None or self.standing.bar_time is None
-        since = self._first_asked() if fresh or not stored else stored[0].bar_time
+        since = self._first_asked()
         told = self._ask(lambda: self.feed.closed_candles(since))
         if plan.doubts(stored, told, self.bar):
             again = self._ask(lambda: self.feed.closed_candles(since))
@@ -103,46 +110,59 @@ class Poller:
     # ---- deciding
 
     def _decide(self, made: plan.Plan, stored: set[int]) -> int:
-        account = self.standing
         run = made.run
-        if account is None or account.bar_time is None:
-            warmup = run[max(0, len(run) - 1 - self.schedule.warmup_bars) : -1]
-            account = standing.fresh(self.trader, warmup, run[-1].bar_time)
-            new, todo = [candle for candle in warmup if candle.bar_time not in stored], run[-1:]
-        else:
-            newest = account.bar_time
-            new, todo = [], [candle for candle in run if candle.bar_time > newest]
+        newest = run[-1].bar_time
+        warmup = run[max(0, len(run) - 1 - self.schedule.warmup_bars) : -1]
+        accounts = [
+            standing.fresh(account.trader, warmup, newest) if account.bar_time is None else account
+            for account in self.standings
+        ]
+        # An account without a decision yet begins at the newest candle.
+        decided = [newest - self.bar if account.bar_time is None else account.bar_time for account in accounts]
+        oldest = min(decided)
+        todo = [candle for candle in run if candle.bar_time > oldest]
         quote = self._quote(todo)
+        # Stored with the first decision that stands on them, which is at the newest candle.
+        begins = any(account.bar_time is None for account in accounts)
+        early = [c for c in warmup if begins and c.bar_time not in stored and c.bar_time <= oldest]
         for candle in todo:
             if self.waiter.stopping:
                 raise Stopped
             reason = self._reason(candle)
-            entry = account.decide(candle, reason, quote if candle is todo[-1] and reason == POLICY else None)
-            if candle.bar_time not in stored:
-                new.append(candle)
-            account = self._commit(account, entry, new, made.gaps)
-            report(entry)
-            new = []
+            asked = quote if candle is todo[-1] and reason == POLICY else None
+            due = [place for place, bar_time in enumerate(decided) if bar_time < candle.bar_time]
+            entries = {place: accounts[place].decide(candle, reason, asked) for place in due}
+            new = early if candle is todo[-1] else []
+            new = [*new, candle] if candle.bar_time not in stored else new
+            self._commit([accounts[place] for place in due], list(entries.values()), new, made.gaps)
+            for place, entry in entries.items():
+                accounts[place], decided[place] = accounts[place].after(entry), candle.bar_time
+                report(entry)
+            self.standings = list(accounts)
         return len(todo)
 
     def _commit(
-        self, account: Standing, entry: Entry, candles: Sequence[Candle], gaps: Sequence[tuple[int, int]]
-    ) -> Standing:
+        self,
+        accounts: Sequence[Standing],
+        entries: Sequence[Entry],
+        candles: Sequence[Candle],
+        gaps: Sequence[tuple[int, int]],
+    ) -> None:
         written = {candle.bar_time for candle in candles}
-        bar_time, model_id = entry.step.decision.bar_time, entry.step.decision.model_id
         events: list[tuple[str, Mapping[str, Any]]] = [
             ("gap", {"bar_time": first, "bars": bars}) for first, bars in gaps if first in written
         ]
-        if account.model_before not in (None, model_id):
-            events.append(("model_swapped", {"bar_time": bar_time, "before": account.model_before, "now": model_id}))
-        now = self.clock.now()
-        self.standing = None  # unknown until the commit has come back
+        for account, entry in zip(accounts, entries, strict=True):
+            before, now = account.model_before, entry.step.decision.model_id
+            if before not in (None, now):
+                bar_time, name = entry.step.decision.bar_time, account.trader.terms.name
+                events.append(("model_swapped", {"account": name, "bar_time": bar_time, "before": before, "now": now}))
+        self._certain = False  # unknown until the commit has come back
         with self.ledger.writing() as connection:
-            commit_bars(connection, candles, [entry], [(now, *event) for event in events])
+            commit_bars(connection, candles, entries, [(self.clock.now(), *event) for event in events])
+        self._certain = True
         for kind, detail in events:
             log.warning(kind, **detail)
-        self.standing = account.after(entry)
-        return self.standing
 
     def _reason(self, candle: Candle) -> str:
         if candle.synthetic:
@@ -154,7 +174,7 @@ class Poller:
 
     def _quote(self, todo: Sequence[Candle]) -> Quote | None:
         """The ticker's best prices, where trades are filled at them and the newest candle is young enough."""
-        if self.trader.terms.fill == "close" or not todo:
+        if self.standings[0].trader.terms.fill == "close" or not todo:
             return None
         if self._age(todo[-1]) > self.schedule.max_decision_delay_seconds:
             return None
@@ -170,7 +190,7 @@ class Poller:
         now, skew = self.clock.now(), self.feed.skew
         self._trouble(self._skew, "clock_skew", abs(skew or 0.0) > SKEW_WARNING, seconds=skew)
         old = self._age(told[-1]) > STALE_BARS * self.bar
-        if old and (self.standing is None or self.standing.bar_time is None):
+        if old and all(account.bar_time is None for account in self.standings):
             raise ExchangeError(
                 f"the exchange's newest closed candle is of {utc(told[-1].bar_time)}: it has gone stale"
             )
@@ -202,6 +222,7 @@ def report(entry: Entry) -> None:
     d = entry.step.decision
     log.info(
         "bar",
+        account=entry.trader.terms.name,
         time=utc(d.bar_time),
         close=entry.step.candle.close,
         action=d.action,

@@ -36,7 +36,7 @@ def call(options: Namespace) -> int:
     ledger = open_writer(settings.ledger.url)
     try:
         trader = Trader(settings.terms, model, settings.policy.mode)
-        poller = Poller(settings, clock, ledger, trader, feed, waiter)
+        poller = Poller(settings, clock, ledger, [trader], feed, waiter)
         if options.once:
             return _once(options, poller)
         run(poller, settings.schedule.poll_delay_seconds)
@@ -53,6 +53,5 @@ def _once(options: Namespace, poller: Poller) -> int:
         bars = poll_once(poller)
     except Stopped:
         bars = 0
-    standing = poller.standing
-    show({"bars": bars, "bar_time": standing.bar_time if standing else None}, as_json=options.json)
+    show({"bars": bars, "bar_time": poller.standings[0].bar_time}, as_json=options.json)
     return 0
