@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from bot.errors import UsageError
@@ -32,6 +33,14 @@ class Clock:
     def real(self, seconds: float) -> float:
         """How long `seconds` of this clock take on the machine, in seconds."""
         return seconds / self.speed
+
+
+def utc(seconds: float) -> str:
+    """A time in Unix seconds as people and machines read it: 2020-01-01T00:00:00Z."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.0f}"
 
 
 def read_clock(text: str | None) -> Clock:

@@ -11,8 +11,8 @@ import structlog
 
 from bot import __version__
 from bot.candles import newest_closed
+from bot.clock import utc
 from bot.errors import ExchangeError, ExchangeRefusedError, LedgerUnavailableError
-from bot.log import utc
 from bot.poller import Poller
 from bot.schedule import LONGEST_WAIT, Outage, start_alarm, wait_after
 from bot.waiting import Stopped

@@ -3,18 +3,11 @@
 import logging
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-
-def utc(seconds: float) -> str:
-    """A time in Unix seconds as people and machines read it: 2020-01-01T00:00:00Z."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:.0f}"
+from bot.clock import utc
 
 
 def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:

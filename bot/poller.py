@@ -7,13 +7,12 @@ import structlog
 
 from bot import plan, standing
 from bot.candles import Candle, agrees, newest_closed
-from bot.clock import Clock
+from bot.clock import Clock, utc
 from bot.errors import ExchangeError, LedgerUnavailableError
 from bot.exchange import Feed
 from bot.ledger import reading
 from bot.ledger.store import Ledger
 from bot.ledger.writing import Entry, add_event, commit_bars
-from bot.log import utc
 from bot.schedule import Outage
 from bot.settings import Settings
 from bot.standing import Standing

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from bot.account import Rules, Terms
 from bot.candles import Candle
 from bot.errors import LedgerError, UsageError
-from bot.ledger import reading
+from bot.ledger import accounts, reading
 from bot.ledger.writing import Entry
 from bot.trader import POLICY, Quote, State, Trader
 
@@ -52,7 +52,7 @@ def resume(connection: Connection, trader: Trader, warmup_bars: int) -> Standing
 
     Raises UsageError, naming the key, where the account was opened on other terms.
     """
-    opened = reading.terms(connection, trader.terms.name)
+    opened = accounts.terms(connection, trader.terms.name)
     if opened is not None:
         _same(opened, trader.terms)
     head = reading.head(connection, trader.terms.name)

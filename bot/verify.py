@@ -11,7 +11,7 @@ from bot.account import Terms
 from bot.candles import Candle
 from bot.checkpoint import Model, parse
 from bot.errors import ModelError
-from bot.ledger import chain, reading, tables
+from bot.ledger import accounts, chain, reading, tables
 from bot.ledger.reading import Stored
 from bot.standing import warmed_up
 from bot.trader import CLOCK, MINIMUM, MISSED, POLICY, SYNTHETIC, Fill, Quote, State, Trader
@@ -33,11 +33,11 @@ def verify(connection: Connection, progress: Callable[[int], object] = lambda _b
     """Derive every account of the ledger again. `progress` is told the bars done so far, now and then."""
     found: list[str] = []
     models = _models(connection, found.append)
-    accounts = [reading.terms_of(row) for row in connection.execute(select(tables.accounts))]
+    opened = [accounts.terms_of(row) for row in connection.execute(select(tables.accounts))]
     covered: set[tuple[str, int]] = set()
     bars = 0
     first_bars: dict[str, int] = {}
-    for terms in accounts:
+    for terms in opened:
         proof = _Proof(connection, terms, models, found)
         for stored in reading.decisions_of(connection, terms.name):
             proof.check(stored)
@@ -48,7 +48,7 @@ def verify(connection: Connection, progress: Callable[[int], object] = lambda _b
                 progress(bars)
         proof.end()
         covered |= proof.covered
-    _strays(connection, {terms.name for terms in accounts}, covered, first_bars, found.append)
+    _strays(connection, {terms.name for terms in opened}, covered, first_bars, found.append)
     return Verdict(bars, found)
 
 

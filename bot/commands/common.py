@@ -2,16 +2,10 @@
 
 import json
 import os
-import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from bot.clock import Clock, read_clock
 from bot.errors import UsageError
@@ -46,38 +40,13 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
         return
     width = max(map(len, result), default=0)
     for name, value in result.items():
-        print(f"{name.replace('_', ' '):<{width}}  {_plain(value)}")
+        print(f"{name.replace('_', ' '):<{width}}  {plain(value)}")
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """Rows for people; numbers to the right."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    body = [list(row) for row in rows]
-    for place, column in enumerate(columns):
-        numbers = all(isinstance(row[place], int | float) for row in body)
-        table.add_column(column, justify="right" if numbers and body else "left", no_wrap=True)
-    for row in body:
-        table.add_row(*map(_plain, row))
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
-    console.print(table)
-
-
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A cell for people: thousands apart, money to the cent, small numbers to eight digits."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:,.8f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:,.2f}"
     return str(value)
-
-
-@contextmanager
-def progress(what: str, total: int | None) -> Iterator[Any]:
-    """A progress bar on standard error for work that takes longer than a second; yields `tell(done, total)`."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-
-        def tell(done: int, total: int | None = None) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield tell

@@ -8,12 +8,12 @@ from typing import Any
 
 from bot.candles import newest_closed
 from bot.checkpoint import load
-from bot.clock import Clock
-from bot.commands.common import add_config, add_json, read_settings, show, show_table
+from bot.clock import Clock, utc
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.commands.tables import show_table
 from bot.errors import ExchangeError, HourhandError, LedgerError
 from bot.exchange import Feed
 from bot.ledger.store import is_in_use, open_reader
-from bot.log import utc
 from bot.poller import SKEW_WARNING, STALE_BARS
 from bot.registry import resolve
 from bot.settings import Settings

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from bot.candle_files import read_candles
 from bot.checkpoint import load
-from bot.commands.common import add_config, add_json, progress, read_settings, show
-from bot.commands.status import summary
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.commands.tables import progress
 from bot.errors import UsageError
+from bot.ledger.accounts import summary
 from bot.ledger.store import open_writer
 from bot.registry import resolve
 from bot.replay import replay

@@ -3,13 +3,10 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from sqlalchemy import Connection, select
-
-from bot.clock import Clock
+from bot.clock import Clock, utc
 from bot.commands.common import add_config, add_json, read_settings, show
-from bot.ledger import reading, tables
+from bot.ledger.accounts import summary
 from bot.ledger.store import is_in_use, open_reader
-from bot.log import utc
 from bot.settings import Settings
 
 
@@ -39,29 +36,6 @@ def call(options: Namespace) -> int:
         told["lag_seconds"] = round(told["lag_seconds"])
     show(told, as_json=options.json)
     return 0
-
-
-def summary(connection: Connection, account: str) -> dict[str, Any]:
-    """The account's newest bar and its totals; None for each where there is no bar yet."""
-    d, c = tables.decisions.c, tables.candles.c
-    terms = reading.terms(connection, account)
-    row = connection.execute(
-        select(tables.decisions, c.close)
-        .join(tables.accounts, tables.accounts.c.account == d.account)
-        .join(tables.candles, (c.market == tables.accounts.c.market) & (c.bar_time == d.bar_time))
-        .where(d.account == account)
-        .order_by(d.bar_time.desc())
-        .limit(1)
-    ).first()
-    names = ("bar_time", "close", "balance", "stocks", "value", "hold_value")
-    told: dict[str, Any] = {"account": account, "market": terms.market if terms else None}
-    told |= {name: getattr(row, name) if row else None for name in names}
-    told["excess"] = row.value - row.hold_value if row else None
-    told["stocks_pct"] = 100 * row.stocks * row.close / row.value if row and row.value else (0.0 if row else None)
-    told["bars"] = reading.count(connection, select(d.bar_time).where(d.account == account))
-    told["trades"] = reading.count(connection, select(tables.fills).where(tables.fills.c.account == account))
-    told["model_id"] = row.model_id if row else None
-    return told
 
 
 def _state(bar_time: int | None, settings: Settings, clock: Clock) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from argparse import ArgumentParser, Namespace
 
-from bot.commands.common import add_config, add_json, read_settings, show, show_table
+from bot.clock import utc
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.commands.tables import show_table
 from bot.ledger import reading
 from bot.ledger.store import open_reader
-from bot.log import utc
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from bot.commands.common import add_config, add_json, progress, read_settings, show
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.commands.tables import progress
 from bot.errors import LedgerError
 from bot.ledger.store import open_reader
 from bot.verify import verify

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, func, select
 
-from bot.account import Rules, Terms
 from bot.candles import Candle
 from bot.features import Array
 from bot.ledger import tables
@@ -66,18 +65,6 @@ def hidden_of(blob: bytes | None) -> Array | None:
     return np.frombuffer(blob, dtype="<f8").reshape(2, -1).astype(np.float64)
 
 
-def terms(connection: Connection, account: str) -> Terms | None:
-    """What the account is, None where there is no such account."""
-    row = connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
-    return None if row is None else terms_of(row)
-
-
-def terms_of(row: Row[Any]) -> Terms:
-    """From a row of `accounts`."""
-    rules = Rules(*(getattr(row, name) for name in Rules._fields))
-    return Terms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed)
-
-
 def candles_between(connection: Connection, market: str, first: int, end: int) -> list[Candle]:
     """The stored candles with first <= bar_time < end, in order of time."""
     c = tables.candles.c
@@ -119,8 +106,3 @@ def events_of(connection: Connection, kind: str) -> list[dict[str, Any]]:
     e = tables.events.c
     rows = connection.execute(select(e.detail).where(e.kind == kind).order_by(e.id))
     return [json.loads(row.detail) for row in rows]
-
-
-def count(connection: Connection, query: Select[Any]) -> int:
-    """How many rows a query has."""
-    return int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, delete, insert, select
 
-from bot.account import Terms
 from bot.candles import Candle
 from bot.checkpoint import Model
 from bot.ledger import chain, tables
+from bot.ledger.accounts import account_row
 from bot.ledger.reading import candles_between, last_link
 from bot.trader import Step, Trader
 
@@ -63,19 +63,6 @@ def commit_bars(
 def add_event(connection: Connection, at: float, kind: str, detail: Mapping[str, Any]) -> None:
     """Write one event; `detail` is stored as JSON."""
     connection.execute(insert(tables.events).values(at=at, kind=kind, detail=json.dumps(detail, sort_keys=True)))
-
-
-def account_row(terms: Terms) -> dict[str, Any]:
-    """The account's row: every term under the name of its column."""
-    name, market, rules, *_ = terms
-    return {
-        "account": name,
-        "market": market,
-        **rules._asdict(),
-        "fill": terms.fill,
-        "slippage_bps": terms.slippage_bps,
-        "seed": terms.seed,
-    }
 
 
 def _insert(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
