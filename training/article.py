@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bot import __version__
 from bot.account import ACTIONS, BUY, SELL
 from bot.candles import Candle
+from bot.checkpoint import Model, Network, build
 from bot.features import ARTICLE
+from training.candles import sha256
 from training.environment import BitcoinTradingEnv, frame
 
 LEARNING_RATE: Final = 0.0005
@@ -194,3 +197,24 @@ def train_article(
                 progress(number, played[-1])
     weights = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     return Trained(weights, played, time.perf_counter() - began)
+
+
+def article_model(candles: Sequence[Candle], trained: Trained, seed: int) -> Model:
+    """What was trained as a model that the daemon runs, with what is needed to train it again in its manifest."""
+    weights = {name: weight.numpy() for name, weight in trained.weights.items()}
+    lstm_size, fc1_size = weights["lstm.weight_hh_l0"].shape[1], weights["fc1.weight"].shape[0]
+    provenance = {
+        "algorithm": "the article's, one update after each episode of 500 hours",
+        "preset": "article",
+        "episodes": len(trained.episodes),
+        "steps": trained.steps,
+        "seed": seed,
+        "candles_sha256": sha256(candles),
+        "first_candle": candles[0].bar_time,
+        "last_candle": candles[-1].bar_time,
+        "version": __version__,
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "episode_profit_last100": trained.profit_last100,
+    }
+    return build(weights, Network(fc1_size, lstm_size), ARTICLE, training=provenance)

@@ -44,11 +44,13 @@ class Runs(NamedTuple):
     """R accounts over n bars, every array (n, R).
 
     `values` is in quote: the initial worth at the first close, then the worth at each close after its action, so
-    that the n - 1 changes hold every gain and every cost. `shares` is the coins' part of the value after the action;
-    `traded` what was bought or sold, and `costs` its commission, as parts of the value; `actions` what was done.
+    that the n - 1 changes hold every gain and every cost. `stocks` is the coins after the action, `shares` their part
+    of the value; `traded` what was bought or sold, and `costs` its commission, as parts of the value; `actions` what
+    was done.
     """
 
     values: Array
+    stocks: Array
     shares: Array
     traded: Array
     costs: Array
@@ -174,7 +176,7 @@ def _carried_out(
 ) -> Runs:
     closes = span.closes.tolist()
     shape = (len(closes), accounts)
-    values, shares, traded, costs = (np.empty(shape) for _ in range(4))
+    values, held, shares, traded, costs = (np.empty(shape) for _ in range(5))
     actions = np.empty(shape, np.int64)
     balance, stocks = np.full(accounts, rules.initial_balance), np.full(accounts, rules.initial_stocks)
     for n, close in enumerate(closes):
@@ -183,9 +185,10 @@ def _carried_out(
         done = trade(wanted, balance, stocks, close, rules)
         balance, stocks = done.balance, done.stocks
         values[n] = before if n == 0 else worth(balance, stocks, close)
+        held[n] = stocks
         moved = done.spent + done.sold * close
         floor = np.maximum(before, np.finfo(float).tiny)
         traded[n], costs[n] = moved / floor, rules.commission * moved / floor
         shares[n] = stocks * close / np.maximum(worth(balance, stocks, close), np.finfo(float).tiny)
         actions[n] = np.where(moved > 0, wanted, HOLD)
-    return Runs(values, shares, traded, costs, actions)
+    return Runs(values, held, shares, traded, costs, actions)

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -33,9 +33,7 @@ _STYLE: Final[dict[Any, Any]] = {
 _POINTS: Final = 1500
 
 
-def figure(
-    panels: int, heights: Sequence[float] | None = None, *, share_times: bool = True
-) -> tuple[Figure, list[Axes]]:
+def figure(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
     """A figure 9 inches wide with panels one above the other, in the house's style."""
     with mpl.rc_context(_STYLE):
         drawn = Figure(figsize=(9, 0.6 + 2.3 * sum(heights or [1] * panels)))
@@ -90,7 +88,7 @@ def band(axes: Axes, times: Any, runs: Array) -> None:
         axes.fill_between(np.asarray(times)[chosen], low, high, color=POLICY["color"], alpha=0.15, lw=0)
 
 
-def finish(axes: Axes, title: str, unit: str, legend: str = "upper left") -> None:
+def finish(axes: Axes, title: str, unit: str, legend: Literal["upper left", "lower left"] = "upper left") -> None:
     """Title, label of the vertical axis, thousands separated, and the legend at one of the left corners."""
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_ylabel(unit)

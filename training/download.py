@@ -10,7 +10,8 @@ import msgspec
 
 from bot.candles import Candle, bar_seconds, newest_closed
 from bot.clock import Clock
-from bot.commands.common import add_config, add_json, progress, read_settings
+from bot.commands.common import add_config, add_json, read_settings
+from bot.commands.tables import progress
 from bot.errors import ExchangeError, ExchangeRefusedError, UsageError
 from bot.exchange import Feed
 from bot.settings import ExchangeSettings

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from bot.account import Rules
 from bot.candles import bar_seconds
 from bot.checkpoint import Model, load
-from bot.commands.common import add_json, progress, show, show_table
+from bot.commands.common import add_json, show
+from bot.commands.tables import progress, show_table
 from bot.errors import UsageError
 from bot.features import Array
 from bot.registry import resolve
