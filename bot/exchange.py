@@ -232,8 +232,8 @@ def _candle(row: Any) -> Candle:
     if len(row) < 6 or any(number is None for number in row[:6]):
         raise BadCandlesError(f"the row {row} is not a candle")
     milliseconds, opened, high, low, close, volume = row[:6]
-    if milliseconds % 1000:
-        raise BadCandlesError(f"the row {row} does not start at a whole second")
+    if milliseconds % 1000 or milliseconds <= 0:
+        raise BadCandlesError(f"the row {row} does not start at a whole second since 1970")
     return Candle(int(milliseconds) // 1000, float(opened), float(high), float(low), float(close), float(volume))
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
@@ -73,19 +74,20 @@ def spoil_data(name: str, data: Any) -> Any:
     return _NUMBERS[name](data) if name in _NUMBERS and isinstance(data, int | float) else data
 
 
-def spoil_reply(name: str, reply: Reply, path: str) -> Reply:
-    """The answer to a request for `path` under a fault."""
-    if name in _ENDINGS:
-        return reply._replace(ending=_ENDINGS[name])
-    if name == "redirect_loop":
-        return Reply(302, b"", headers=(("Location", path),))
-    if name == "truncated":
-        return reply._replace(body=reply.body[: len(reply.body) // 2])
-    if name == "huge":
-        return reply._replace(body=b" " * _HUGE + reply.body)
-    if name == "bomb":
-        return reply._replace(body=_bomb(), headers=(("Content-Encoding", "gzip"),))
-    return _REPLIES.get(name, reply)
+def spoil_reply(name: str, reply: Reply, path: str, now: float) -> Reply:
+    """The answer to a request for `path` at `now` under a fault."""
+    match name:
+        case "redirect_loop":
+            return Reply(302, b"", headers=(("Location", path),))
+        case "429_retry_date":
+            return _error(*_RATE, ("Retry-After", formatdate(now + 90, usegmt=True)))
+        case "truncated":
+            return reply._replace(body=reply.body[: len(reply.body) // 2])
+        case "huge":
+            return reply._replace(body=b" " * _HUGE + reply.body)
+        case "bomb":
+            return reply._replace(body=_bomb(), headers=(("Content-Encoding", "gzip"),))
+    return _REPLIES.get(name, reply)._replace(ending=_ENDINGS.get(name, "whole"))
 
 
 @cache
@@ -187,6 +189,18 @@ _ROWS: Final[Mapping[str, Callable[[list[Row], Shown], list[Row]]]] = {
     "print_10x": _with(close=lambda row: 10 * row[2], high=lambda row: 10 * max(row[1:5])),
 }
 FAULTS: Final = frozenset(
-    {"revision", "redirect_loop", "truncated", "huge", "bomb", *_REPLIES, *_ENDINGS, *_DATES, *_NUMBERS, *_ROWS}
+    {
+        "revision",
+        "redirect_loop",
+        "429_retry_date",
+        "truncated",
+        "huge",
+        "bomb",
+        *_REPLIES,
+        *_ENDINGS,
+        *_DATES,
+        *_NUMBERS,
+        *_ROWS,
+    }
 )
 """The names of all faults."""

@@ -119,7 +119,7 @@ class LoopbackExchange:
         name = fault.name if fault and (fault.on == "all" or "/candles/" in path) else ""
         status, data = self._data(path, {key: values[-1] for key, values in parse_qs(parts.query).items()}, name)
         reply = Reply(status, json.dumps(data).encode())
-        return faults.spoil_reply(name, reply, target) if name else reply
+        return faults.spoil_reply(name, reply, target, self.clock.now()) if name else reply
 
     def _data(self, path: str, query: dict[str, str], fault: str) -> tuple[int, Any]:
         now, market = self.clock.now(), self.market
@@ -223,8 +223,13 @@ class _Handler(BaseHTTPRequestHandler):
         except (UsageError, ValueError) as error:
             self._send(Reply(400, json.dumps({"message": str(error)}).encode()))
             return
-        self._send(Reply(200, json.dumps({"fault": fault}).encode()))
-        self.server.exchange.fault = fault
+        done = Reply(200, json.dumps({"fault": fault}).encode())
+        if fault == OUTAGE:  # which ends this connection, too
+            self._send(done)
+            self.server.exchange.fault = fault
+        else:
+            self.server.exchange.fault = fault
+            self._send(done)
         if seconds > 0:
             end = Timer(seconds, self.server.exchange.mend, (fault,))
             end.daemon = True

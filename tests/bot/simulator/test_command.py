@@ -1,0 +1,87 @@
+"""`simulate` as a process of its own: what it prints, what it serves, how it ends."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.clock import read_clock
+from bot.exchange import Feed
+from bot.settings import load_settings
+from bot.simulator.generate import START, generate
+
+PROGRAM = """
+import argparse
+from bot.errors import HourhandError
+from bot.simulator.command import add_simulate
+parser = argparse.ArgumentParser()
+add_simulate(parser.add_subparsers())
+arguments = parser.parse_args()
+try:
+    raise SystemExit(arguments.run(arguments))
+except HourhandError as error:
+    print(error)
+    raise SystemExit(error.exit_code)
+"""
+ROOT = Path(__file__).parents[3]
+
+
+def simulate(*arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, "simulate", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_the_settings_it_prints_lead_a_feed_to_its_candles(end: signal.Signals) -> None:
+    with simulate("--json", "--seed", "4", "--bars", "700", "--speed", "36000") as process:
+        assert process.stdout
+        told = json.loads(process.stdout.readline())
+        settings = load_settings(None, told["environment"])
+        clock = read_clock(told["environment"]["HOURHAND_CLOCK"])
+        feed = Feed(settings.exchange, clock)
+        made = generate(700, 4)
+        found = feed.closed_candles(START)
+        assert found == made[: len(found)]
+        assert len(found) >= 499
+        assert feed.skew == 0.0
+        process.send_signal(end)
+        assert process.stdout.read() == ""
+        assert process.stderr
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_a_file_and_a_fault_for_people(tmp_path: Path) -> None:
+    file = tmp_path / "candles.csv"
+    lines = [",".join(map(repr, candle[:6])) for candle in generate(20, 4, holes=0)]
+    file.write_text("\n".join(["t,o,h,l,c,v", *lines]))
+    with simulate("--candles", str(file), "--fault", "html@all") as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        assert "serves 20 candles (1h) as Bitfinex's BTC/USD" in first
+        process.terminate()
+        rest = process.stdout.read()
+    assert "HOURHAND_EXCHANGE__BASE_URL=http://127.0.0.1:" in rest
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--fault", "nothing_such"],
+        ["--bars", "0"],
+        ["--seed", "-1"],
+        ["--speed", "0"],
+        ["--timeframe", "7m"],
+        ["--candles", "missing.csv"],
+        ["--port", "70000"],
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments: list[str]) -> None:
+    with simulate(*arguments) as process:
+        told, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (2, "")
+    assert len(told.splitlines()) == 1
