@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bot import clock
 from bot.candle_files import read_candles
 from bot.candles import Candle, bar_seconds, holes
 from bot.commands.common import add_json, show
@@ -33,7 +34,7 @@ class Origin(NamedTuple):
     timeframe: str = ""
 
 
-def utc(text: str) -> int:
+def utc_date(text: str) -> int:
     """Unix seconds of a date or time such as 2021-01-01 or 2021-01-01T12:00, in UTC unless it says otherwise.
 
     Raises argparse.ArgumentTypeError for anything else.
@@ -45,11 +46,6 @@ def utc(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date: write for example 2021-01-01") from error
 
 
-def moment(bar_time: int) -> str:
-    """A bar's time for people and machines, in UTC: 2021-01-01T00:00:00Z."""
-    return datetime.fromtimestamp(bar_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def between(candles: Sequence[Candle], since: int | None, until: int | None) -> list[Candle]:
     """The candles with `since <= bar_time < until`; None leaves a side open. Raises UsageError where there are none."""
     chosen = [
@@ -58,7 +54,7 @@ def between(candles: Sequence[Candle], since: int | None, until: int | None) -> 
         if (since is None or candle.bar_time >= since) and (until is None or candle.bar_time < until)
     ]
     if not chosen:
-        span = f"from {moment(candles[0].bar_time)} to {moment(candles[-1].bar_time)}"
+        span = f"from {clock.utc(candles[0].bar_time)} to {clock.utc(candles[-1].bar_time)}"
         raise UsageError(f"there are no candles between --from and --to; the file has candles {span}")
     return chosen
 
@@ -165,15 +161,15 @@ def describe(candles: Sequence[Candle], origin: Origin) -> dict[str, Any]:
     changes = 100 * (volumes[1:][known] / volumes[:-1][known] - 1)
 
     def extreme(values: np.ndarray[Any, np.dtype[np.float64]], place: int, first: int) -> dict[str, Any]:
-        return {"value": float(values[place]), "at": moment(candles[place + first].bar_time)}
+        return {"value": float(values[place]), "at": clock.utc(candles[place + first].bar_time)}
 
     return {
         **origin._asdict(),
         "candles": len(candles),
-        "first": moment(candles[0].bar_time),
-        "last": moment(candles[-1].bar_time),
+        "first": clock.utc(candles[0].bar_time),
+        "last": clock.utc(candles[-1].bar_time),
         "missing": sum(bars for _, bars in gaps),
-        "gaps": [{"from": moment(since), "bars": bars} for since, bars in gaps],
+        "gaps": [{"from": clock.utc(since), "bars": bars} for since, bars in gaps],
         "zero_volume": int((volumes == 0).sum()),
         "lowest": extreme(table[:, 2], int(table[:, 2].argmin()), 0),
         "highest": extreme(table[:, 1], int(table[:, 1].argmax()), 0),

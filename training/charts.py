@@ -102,9 +102,12 @@ def finish(axes: Axes, title: str, unit: str, legend: Literal["upper left", "low
 
 def time_axis(axes: Axes) -> None:
     """Dates below, in UTC."""
-    locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call] # matplotlib leaves it untyped
+    locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call] # matplotlib leaves it untyped
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call] # as above
+    dates = ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call] # as above
+    dates.formats[1], dates.formats[2] = "%b %Y", "%d %b %Y"
+    dates.zero_formats[1], dates.zero_formats[2] = "%b %Y", "%b %Y"
+    axes.xaxis.set_major_formatter(dates)
     axes.set_xlabel("time, UTC")
 
 
@@ -143,17 +146,20 @@ def episodes_chart(profits: Array, smooth: int = 100) -> Figure:
     return drawn
 
 
-def account_chart(times: Any, values: Array, stocks: Array, shares: Array, hold: Array, hold_shares: Array) -> Figure:
-    """One account over a span beside holding: value, coins, share in coins and profit, each (n,)."""
+def account_chart(times: Any, values: Array, stocks: Array, closes: Array, initial: float, hold: Array) -> Figure:
+    """One account over a span beside holding: value, coins, share in coins and profit.
+
+    `values`, `stocks`, `closes` and `hold`, the value of holding, are (n,); `initial` is how many coins holding has.
+    """
     drawn, (value, coins, share, profit) = figure(4, [1.2, 0.9, 0.9, 1])
     line(value, times, values, "policy", **POLICY)
     line(value, times, hold, "holding", **HOLD)
     finish(value, "Total value", "US dollars")
-    line(coins, times, stocks, "policy", **POLICY)
-    coins.axhline(stocks[0], label="holding", **HOLD)
-    finish(coins, "Coins held", "bitcoins")
-    line(share, times, daily(shares), "policy", **POLICY)
-    line(share, times, daily(hold_shares), "holding", **HOLD)
+    line(coins, times, daily(stocks), "policy", **POLICY)
+    coins.axhline(initial, label="holding", **HOLD)
+    finish(coins, "Coins held, mean of 24 hours", "bitcoins")
+    line(share, times, daily(stocks * closes / values), "policy", **POLICY)
+    line(share, times, daily(initial * closes / hold), "holding", **HOLD)
     finish(share, "Share of the value in coins, mean of 24 hours", "percent")
     percents(share)
     line(profit, times, values - hold, "policy", **POLICY)

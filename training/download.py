@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from bot.candles import Candle, bar_seconds, newest_closed
-from bot.clock import Clock
+from bot.clock import Clock, utc
 from bot.commands.common import add_config, add_json, read_settings
 from bot.commands.tables import progress
 from bot.errors import ExchangeError, ExchangeRefusedError, UsageError
 from bot.exchange import Feed
 from bot.settings import ExchangeSettings
-from training.candles import ENDINGS, Origin, check_ending, describe, moment, read_file, tell, utc, write_file
+from training.candles import ENDINGS, Origin, check_ending, describe, read_file, tell, utc_date, write_file
 
 SAVE_EVERY: Final = 5.0
 WAITS: Final = (1.0, 2.0, 4.0)
@@ -34,7 +34,7 @@ def start_of(path: Path, origin: Origin, since: int) -> list[Candle]:
         if other and other != mine:
             raise UsageError(f"{path} holds candles of another {name} ({other}, not {mine}): choose another --out")
     if candles[0].bar_time > since + bar_seconds(origin.timeframe):
-        raise UsageError(f"{path} begins at {moment(candles[0].bar_time)}, after --since: choose another --out")
+        raise UsageError(f"{path} begins at {utc(candles[0].bar_time)}, after --since: choose another --out")
     return candles
 
 
@@ -84,7 +84,7 @@ def download(
         if len(candles) > saved:
             write_file(path, candles, origin)
     if not candles:
-        raise ExchangeError(f"{origin.exchange} has no candles of {origin.symbol} from {moment(since)} on")
+        raise ExchangeError(f"{origin.exchange} has no candles of {origin.symbol} from {utc(since)} on")
     return candles
 
 
@@ -100,8 +100,8 @@ def add_download(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exchange", metavar="ID", help="ccxt's name of the exchange (that of the settings)")
     parser.add_argument("--symbol", metavar="S", help="for example BTC/USD (that of the settings)")
     parser.add_argument("--timeframe", metavar="T", help="for example 1h (that of the settings)")
-    parser.add_argument("--since", type=utc, required=True, metavar="DATE", help="first bar, UTC")
-    parser.add_argument("--until", type=utc, metavar="DATE", help="bar after the last, UTC (as late as there are)")
+    parser.add_argument("--since", type=utc_date, required=True, metavar="DATE", help="first bar, UTC")
+    parser.add_argument("--until", type=utc_date, metavar="DATE", help="bar after the last, UTC (as late as there are)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=", ".join(ENDINGS))
     add_config(parser)
     add_json(parser)
@@ -123,7 +123,7 @@ def _download_command(arguments: argparse.Namespace) -> int:
     closed = newest_closed(clock.now(), bar) + bar
     until = min(closed, arguments.until) if arguments.until is not None else closed
     if since >= until:
-        raise UsageError(f"there is no closed candle between --since {moment(since)} and {moment(until)}")
+        raise UsageError(f"there is no closed candle between --since {utc(since)} and {utc(until)}")
     with progress(f"{origin.exchange} {origin.symbol}", (until - since) // bar) as shown:
 
         def reached(end: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from bot.account import Rules
 from bot.candles import bar_seconds
 from bot.checkpoint import Model, load
+from bot.clock import utc
 from bot.commands.common import add_json, show
 from bot.commands.tables import progress, show_table
 from bot.errors import UsageError
@@ -26,7 +27,7 @@ from training.backtest import (
     span_of,
 )
 from training.backtest import turnover as turnover_of
-from training.candles import moment, read_file, utc
+from training.candles import read_file, utc_date
 from training.page import write_page
 from training.statistics import HOURS_A_YEAR, difference, summary
 
@@ -87,8 +88,8 @@ def figures(done: Evaluation, seed: int = 0) -> dict[str, Any]:
     year = HOURS_A_YEAR * 3600 / bar
     policy, values = done.policy, done.policy.values
     return {
-        "from": moment(done.span.decided[0].bar_time),
-        "to": moment(done.span.decided[-1].bar_time + bar),
+        "from": utc(done.span.decided[0].bar_time),
+        "to": utc(done.span.decided[-1].bar_time + bar),
         "bars": len(values),
         "warmup_bars": done.span.first,
         "runs": values.shape[1],
@@ -133,8 +134,8 @@ filled with flat candles, which are not traded on."""
         "--model", type=Path, required=True, metavar="DIR", help="a model's folder, or a pointer to one"
     )
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
-    parser.add_argument("--from", type=utc, dest="since", metavar="DATE", help="first bar decided, UTC")
-    parser.add_argument("--to", type=utc, dest="until", metavar="DATE", help="bar after the last, UTC")
+    parser.add_argument("--from", type=utc_date, dest="since", metavar="DATE", help="first bar decided, UTC")
+    parser.add_argument("--to", type=utc_date, dest="until", metavar="DATE", help="bar after the last, UTC")
     parser.add_argument(
         "--mode", choices=("sample", "argmax"), default="sample", help="how actions are chosen (sample)"
     )

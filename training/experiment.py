@@ -13,13 +13,14 @@ import torch
 from bot.account import ACTIONS, Rules
 from bot.candles import Candle, bar_seconds
 from bot.checkpoint import Model, save
+from bot.clock import utc
 from bot.commands.common import add_json, show
 from bot.commands.tables import progress
 from bot.errors import UsageError
 from training import charts
 from training.article import EPISODES, Episode, article_model, train_article
 from training.backtest import Runs, Span, hold_values, policy_runs, span_of
-from training.candles import between, moment, read_file, utc
+from training.candles import between, read_file, utc_date
 from training.evaluate import evaluation_summary
 
 FIRST: Final = "2018-05-06T17:00"
@@ -67,7 +68,7 @@ def _draw(out: Path, model: Model, span: Span, seed: int, names: Sequence[str], 
     times = charts.days([candle.bar_time for candle in span.decided])
     market, account, share = (out / f"{name}.png" for name in names)
     charts.save(charts.market_chart(times, closes, f"The market of {what}"), market)
-    drawn = charts.account_chart(times, run.values[:, 0], run.stocks[:, 0], run.shares[:, 0], hold, hold_shares)
+    drawn = charts.account_chart(times, run.values[:, 0], run.stocks[:, 0], closes, _RULES.initial_stocks, hold)
     charts.save(drawn, account)
     charts.save(charts.exposure_chart(times, closes, run.shares, hold_shares, "holding"), share)
     _write_account(account.with_suffix(".csv"), span, run, hold)
@@ -91,7 +92,7 @@ def _write_account(path: Path, span: Span, run: Runs, hold: Any) -> None:
         for candle, action, *row in zip(
             span.decided, run.actions[:, 0].tolist(), *(column.tolist() for column in numbers), strict=True
         ):
-            rows.writerow([moment(candle.bar_time), candle.close, ACTIONS[action], *row])
+            rows.writerow([utc(candle.bar_time), candle.close, ACTIONS[action], *row])
 
 
 def add_article(parser: argparse.ArgumentParser) -> None:
@@ -106,10 +107,16 @@ def add_article(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the model and the charts")
     parser.add_argument("--episodes", type=int, default=EPISODES, metavar="N", help=f"({EPISODES:,})")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(0)")
-    parser.add_argument("--from", type=utc, dest="since", default=utc(FIRST), metavar="DATE", help=f"({FIRST})")
-    parser.add_argument("--to", type=utc, dest="until", default=utc(LAST), metavar="DATE", help=f"({LAST})")
     parser.add_argument(
-        "--unseen-to", type=utc, default=utc(UNSEEN), metavar="DATE", help=f"end of the unseen candles ({UNSEEN})"
+        "--from", type=utc_date, dest="since", default=utc_date(FIRST), metavar="DATE", help=f"({FIRST})"
+    )
+    parser.add_argument("--to", type=utc_date, dest="until", default=utc_date(LAST), metavar="DATE", help=f"({LAST})")
+    parser.add_argument(
+        "--unseen-to",
+        type=utc_date,
+        default=utc_date(UNSEEN),
+        metavar="DATE",
+        help=f"end of the unseen candles ({UNSEEN})",
     )
     add_json(parser)
     parser.set_defaults(run=_article_command)
