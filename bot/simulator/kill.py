@@ -7,7 +7,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Engine, event
@@ -40,12 +40,11 @@ carried out; right before COMMIT and right after it; before and after the bar's 
 class Killer:
     """Ends this process at `point`, the first time that the `bar`-th bar decided in it, or a later one, comes by."""
 
-    def __init__(self, point: str, bar: int, kill: Callable[[], object] | None = None) -> None:
+    def __init__(self, point: str, bar: int) -> None:
         self.point, self.bar = point, bar
-        self.kill = kill or (lambda: os.kill(os.getpid(), signal.SIGKILL))
         self.bars = 0
         self.newest: int | None = None
-        self.committing = False
+        self.writing = self.committing = False
 
     def arm(self) -> None:
         """Listen, from now on and for good, to every database and every trader of this process."""
@@ -59,6 +58,7 @@ class Killer:
             if made.decision.bar_time != self.newest:
                 self.newest = made.decision.bar_time
                 self.bars += 1
+            self.writing = True  # the next transaction is the bar's; any other one is an event on its own
             self._pass("decided")
             return made
 
@@ -72,21 +72,22 @@ class Killer:
 
     def _pass(self, point: str) -> None:
         if point == self.point and self.bars >= self.bar:
-            self.kill()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _wrote(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        words = statement.replace('"', " ").split()
-        if words[0] in ("INSERT", "DELETE"):
+        words = statement.split(maxsplit=3)
+        if self.writing and words[0] in ("INSERT", "DELETE"):
             self._pass(f"{words[0]} {words[2]}".lower())
 
     def _commits(self, _connection: Any) -> None:
-        self.committing = True
-        self._pass("before commit")
+        if self.writing:
+            self.committing = True
+            self._pass("before commit")
 
     def _committed(self, _connection: Any, _record: Any) -> None:
         if self.committing:
             self._pass("after commit")
-        self.committing = False
+            self.writing = self.committing = False
 
 
 def main(argv: Sequence[str]) -> int:
