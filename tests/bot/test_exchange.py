@@ -1,7 +1,5 @@
 """The feed against the loopback exchange: real HTTP, the unmodified client of ccxt, a clock that stands still."""
 
-import threading
-import time
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -276,30 +274,6 @@ def test_a_symbol_is_never_missing_on_the_word_of_nonsense(exchange: LoopbackExc
     exchange.fault = None
     with pytest.raises(UsageError, match=r"exchange\.symbol"):
         feed.closed_candles(SINCE)
-
-
-def test_cut_ends_the_request_in_flight_and_the_next_call_is_well(exchange: LoopbackExchange) -> None:
-    feed = feed_of(exchange, timeout=600)
-    feed.closed_candles(SINCE)
-    exchange.fault = Fault("timeout")
-    exchange.requests.clear()
-    failures: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            feed.closed_candles(SINCE)
-        except ExchangeError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    while not exchange.requests:
-        time.sleep(0.001)  # until the request has arrived, where it hangs
-    feed.cut()
-    thread.join(timeout=60)
-    assert "was ended" in str(failures[0])
-    exchange.fault = None
-    assert feed.closed_candles(SINCE) == RIGHT
 
 
 def test_cut_between_two_requests_ends_the_next(exchange: LoopbackExchange) -> None:

@@ -265,6 +265,39 @@ def test_a_ticker_without_a_price_is_nonsense(ticker: Any) -> None:
         feed_of(url).ticker()
 
 
+# ---- cut
+
+
+@pytest.mark.parametrize("where", ["markets", "candles"])
+def test_cut_ends_the_request_in_flight_and_the_next_call_is_well(where: str) -> None:
+    arrived, release = threading.Event(), threading.Event()
+    lists = bitfinex(lambda query: [row(candle) for candle in opened(int(query["start"]) / 1000, NOW)])
+
+    def hanging(path: str, query: dict[str, str]) -> Any:
+        if not release.is_set() and ("pub:info:pair" if where == "markets" else "/candles/") in path:
+            arrived.set()
+            release.wait(60)
+        return lists(path, query)
+
+    with answering(hanging) as url:
+        feed = feed_of(url, timeout=1e9)
+        failures: list[ExchangeError] = []
+
+        def call() -> None:
+            with pytest.raises(ExchangeError) as failure:
+                feed.closed_candles(START + 980 * HOUR)
+            failures.append(failure.value)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        assert arrived.wait(60)
+        feed.cut()
+        thread.join(timeout=60)
+        assert "was ended" in str(failures[0])
+        release.set()
+        assert feed.closed_candles(START + 980 * HOUR) == CANDLES[980:990]
+
+
 # ---- servers of no manners
 
 
