@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bot.features import Array, named
-from training.cell import Tape, tape
+from training.cell import tape
 from training.environment import VectorTradingEnv
 from training.network import Network, initial, sizes_of
 from training.rollout import Experience, collect
@@ -120,11 +120,11 @@ class Learner:
         answers = self.network(experience.seen, experience.at_heads, self.room)
         figures = losses(answers, experience, targets, self.settings.ppo)
         self.optimizer.zero_grad()
-        objective(figures, self.settings.ppo).backward()
+        objective(figures, self.settings.ppo).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         parameters = list(self.network.parameters())
         flat = torch.cat([figures.detach(), *(_gradient(parameter).flatten() for parameter in parameters)])
         flat = self.total(flat) / self.processes
-        figures, *gradients = flat.split([5, *(parameter.numel() for parameter in parameters)])
+        figures, *gradients = torch.split(flat, [5, *(parameter.numel() for parameter in parameters)])
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient.view_as(parameter)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.ppo.max_gradient_norm)
@@ -135,8 +135,8 @@ class Learner:
         count = torch.bincount(experience.actions.flatten().int(), minlength=3) / experience.actions.numel()
         left = (targets.returns - experience.values[:-1]).var() / targets.returns.var().clamp_min(1e-12)
         mine = torch.cat([experience.profits.mean()[None], count, (1 - left)[None]]).double()
-        profit, hold, buy, sell, explained = (self.total(mine) / self.processes).tolist()
-        return Progress(profit, hold, buy, sell, *learned.tolist(), explained, updates)
+        *shares, explained = (self.total(mine) / self.processes).tolist()
+        return Progress._make([*shares, *learned.tolist(), explained, updates])
 
 
 def _gradient(parameter: Tensor) -> Tensor:
@@ -160,13 +160,17 @@ def advantages(rewards: Tensor, values: Tensor, ruined: Tensor, gamma: float, ga
 def aims(experience: Experience, ppo: PpoSettings, total: Sum) -> Targets:
     """Advantages, normalised over all the living steps of all processes, and returns."""
     raw = advantages(experience.rewards, experience.values, experience.ruined, ppo.gamma, ppo.gae_lambda)
+    nothing = torch.zeros_like(experience.values)
+    raw_idle = advantages(experience.moves, nothing, experience.ruined, ppo.gamma, ppo.gae_lambda)
+    returns = raw + experience.values[:-1]
+    raw = raw - experience.exposures * raw_idle
     dead = experience.ruined.cumsum(0) - experience.ruined.long() > 0
     alive = (~dead).to(raw.dtype)
     living = (raw * alive).double()
     count, first, second = total(torch.stack([alive.double().sum(), living.sum(), living.square().sum()])).tolist()
     mean = first / count
     spread = max(second / count - mean**2, 0.0) ** 0.5
-    return Targets((raw - mean) / (spread + 1e-8), raw + experience.values[:-1], alive)
+    return Targets((raw - mean) / (spread + 1e-8), returns, alive)
 
 
 def losses(answers: Tensor, experience: Experience, targets: Targets, ppo: PpoSettings) -> Tensor:

@@ -15,7 +15,9 @@ class Experience(NamedTuple):
 
     `seen` (T, inputs + 1, N) and `at_heads` (T, inputs at the heads, N) are the network's inputs, `actions`,
     `log_probs`, `rewards` and `ruined` (T, N) what followed, `values` (T + 1, N) what the network expected, its last
-    row after the last step. `profits` (N,) are the windows' profits at their ends, in quote.
+    row after the last step. `exposures` (T, N) are the coins before each action beyond those of the benchmark, `moves`
+    (T, N) the price changes that followed: their product is the reward of leaving the account alone. `profits` (N,)
+    are the windows' profits at their ends, in quote.
     """
 
     seen: Tensor
@@ -25,6 +27,8 @@ class Experience(NamedTuple):
     values: Tensor
     rewards: Tensor
     ruined: Tensor
+    exposures: Tensor
+    moves: Tensor
     profits: Tensor
 
 
@@ -55,6 +59,9 @@ def collect(env: VectorTradingEnv, network: Network, unit: float, chance: torch.
     actions = torch.empty(env.length, env.accounts, dtype=torch.uint8, device=env.device)
     rewards = torch.empty(env.length, env.accounts, device=env.device)
     ruined = torch.empty(env.length, env.accounts, dtype=torch.bool, device=env.device)
+    exposures = torch.empty(env.length, env.accounts, device=env.device)
+    compared = env.rules.initial_stocks if env.benchmark == "hold" else 0.0
+    moves = (env.prices.diff(dim=0) / unit).float()
     for t in range(env.length + 1):
         account = env.observe_account().T
         if network.at_heads:
@@ -64,12 +71,22 @@ def collect(env: VectorTradingEnv, network: Network, unit: float, chance: torch.
         advance(fused, seen[t], room, t % 2, 1 - t % 2)
         answers[t] = room.answers[t % 2]
         if t < env.length:
+            exposures[t] = env.stocks - compared
             actions[t] = drawn(answers[t, :3], draws[t])
             reward, ruined[t] = env.act(actions[t])
             rewards[t] = reward / unit
     log_probs = log_prob(answers[:-1, :3], actions)
     return Experience(
-        seen[:-1], at_heads[:-1], actions, log_probs, answers[:, 3].contiguous(), rewards, ruined, env.profit
+        seen[:-1],
+        at_heads[:-1],
+        actions,
+        log_probs,
+        answers[:, 3].contiguous(),
+        rewards,
+        ruined,
+        exposures,
+        moves,
+        env.profit,
     )
 
 

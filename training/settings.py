@@ -1,5 +1,6 @@
 """Hyper-parameters of the trainer: one TOML file, checked once, here."""
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -31,7 +32,7 @@ class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class WindowSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: what one iteration collects."""
 
-    count: Count = 512
+    count: Count = 1024
     length: Count = 500
 
 
@@ -45,14 +46,14 @@ class RewardSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ppo]`: the algorithm's own."""
 
-    steps: Count = 20_000_000
+    steps: Count = 30_000_000
     passes: Count = 3
     minibatches: Count = 4
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 0.02
     anneal: bool = True
     gamma: Unit = 0.98
     gae_lambda: Unit = 0.95
-    clip: Positive = 0.1
+    clip: Positive = 0.2
     value_coefficient: Amount = 0.5
     entropy_coefficient: Amount = 0.003
     max_gradient_norm: Positive = 0.5
@@ -89,6 +90,16 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ppo: PpoSettings = PpoSettings()
     account: AccountSettings = AccountSettings()
     run: RunSettings = RunSettings()
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one iteration."""
+        return self.windows.count * self.windows.length
+
+    @property
+    def iterations(self) -> int:
+        """Iterations until `ppo.steps` are taken, the last one whole."""
+        return math.ceil(self.ppo.steps / self.steps_per_iteration)
 
 
 BENCH: Final[dict[str, dict[str, Any]]] = {
