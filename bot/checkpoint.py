@@ -26,6 +26,7 @@ FORMAT: Final = 1
 WEIGHTS: Final = "weights.safetensors"
 MANIFEST: Final = "model.json"
 _MOST_BYTES: Final = 64 * 2**20
+_LARGEST_WEIGHT: Final = 1e6  # no training gets there, and no arithmetic on smaller ones overflows
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,8 +157,8 @@ def _tensors(weights: bytes, sizes: Sizes) -> dict[str, np.ndarray]:
     for name, tensor in tensors.items():
         if tensor.dtype not in (np.float32, np.float64):
             raise ModelError(f"{WEIGHTS} has {name} as {tensor.dtype}, not as float32 or float64")
-        if not np.isfinite(tensor).all():
-            raise ModelError(f"{WEIGHTS} has a weight in {name} that is not finite")
+        if not (np.abs(tensor) <= _LARGEST_WEIGHT).all():
+            raise ModelError(f"{WEIGHTS} has a weight in {name} that is not finite, or larger than {_LARGEST_WEIGHT:g}")
     return tensors
 
 

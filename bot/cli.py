@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "replay": "the same trader over a file of candles",
     "verify": "prove the ledger: derive every row again and compare",
     "backup": "a consistent copy of the ledger, also while the daemon runs",
+    "models": "the registry: list, show, publish, promote, rollback, shadow",
     "doctor": "check settings, ledger, model, exchange and clock",
     "simulate": "an exchange on this machine to practise on, with faults that can be switched on",
     "demo": "everything at once, offline, in about a minute",

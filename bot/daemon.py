@@ -4,24 +4,62 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from bot import __version__
+from bot import __version__, registry
 from bot.candles import newest_closed
 from bot.clock import utc
-from bot.errors import ExchangeError, ExchangeRefusedError, LedgerUnavailableError
+from bot.crew import crew
+from bot.errors import ExchangeError, ExchangeRefusedError, LedgerUnavailableError, ModelError, UsageError
 from bot.poller import Poller
 from bot.schedule import LONGEST_WAIT, Outage, start_alarm, wait_after
+from bot.settings import Settings
+from bot.supervision import notify, watchdog_seconds
+from bot.trader import Trader
 from bot.waiting import Stopped
 
 ONCE_SECONDS: Final = 30.0
 TICK_SECONDS: Final = 1.0  # wakes the loop by the monotonic clock, whatever happens to the machine's
 HEARTBEAT_SECONDS: Final = 900.0
+FOREVER: Final = 1e10  # seconds; a longer delay would be lost in the rounding of times
 
 log = structlog.get_logger()
+
+
+class Models:
+    """The traders that the settings and the registry's pointer name, read again whenever the pointer has changed."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ModelError where a model cannot be used."""
+        self.settings, self.pointer = settings, Path(settings.policy.model)
+        self.seen = registry.signature(self.pointer)
+        self.traders = crew(settings)
+
+    def changed(self) -> list[Trader] | None:
+        """The traders, where the pointer is not what it was at the last call; None where it is.
+
+        Raises ModelError where a model cannot be used; it is not looked at again until the pointer changes.
+        """
+        seen = registry.signature(self.pointer)
+        if seen == self.seen:
+            return None
+        self.seen = seen
+        return crew(self.settings)
+
+    def again(self) -> None:
+        """Look at the pointer again at the next call, changed or not; safe in a signal handler."""
+        self.seen = ()
+
+    def told(self) -> str:
+        """What the pointer says, for a person who wants to know which model was refused."""
+        try:
+            return registry.read_pointer(self.pointer).model_id
+        except ModelError:
+            return str(self.pointer)
 
 
 def poll_once(poller: Poller) -> int:
@@ -47,41 +85,46 @@ def poll_once(poller: Poller) -> int:
                 raise Stopped from error
 
 
-def run(poller: Poller, poll_delay: float, ready: Callable[[], object] = lambda: None) -> None:
+def run(poller: Poller, poll_delay: float, models: Models) -> None:
     """Poll `poll_delay` seconds after each close until the poller's waiter is stopped. An exchange that is down and a
-    disk that is full are waited out. `ready` is called once the loop is about to start.
+    disk that is full are waited out, and a model that is promoted meanwhile is taken up between two bars.
 
     Raises LedgerError for a ledger that has become unusable, UsageError for a symbol that the exchange lacks.
     """
     accounts = {account.trader.terms.name: account.trader.model.model_id for account in poller.standings}
     poller.note("started", version=__version__, accounts=accounts, pid=os.getpid())
     log.info("started", version=__version__, market=poller.market, accounts=accounts, pid=os.getpid())
-    alarm = start_alarm(poller.clock, poller.bar, poll_delay, poller.waiter.wake)
+    alarm = start_alarm(poller.clock, poller.bar, min(poll_delay, FOREVER), poller.waiter.wake)
     try:
-        ready()
-        _Loop(poller, poll_delay).run()
+        notify("READY=1")
+        _Loop(poller, poll_delay, models).run()
     finally:
+        notify("STOPPING=1")
         alarm.shutdown(wait=False)
     poller.note("stopped", pid=os.getpid())
     log.info("stopped")
 
 
-def stop_on_signals(stop: Callable[[], object]) -> None:
-    """Call `stop` on SIGTERM and SIGINT."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+def call_on(signals: Sequence[signal.Signals], action: Callable[[], object]) -> None:
+    """Call `action` when one of the signals comes."""
+    for number in signals:
+        signal.signal(number, lambda *_: action())
 
 
 class _Loop:
-    def __init__(self, poller: Poller, poll_delay: float) -> None:
-        self.poller, self.delay = poller, poll_delay
+    def __init__(self, poller: Poller, poll_delay: float, models: Models) -> None:
+        self.poller, self.models, self.delay = poller, models, min(poll_delay, FOREVER)
         self.exchange, self.ledger = Outage(), Outage()
         self.failures = 0
+        self.watchdog = watchdog_seconds()
+        self.fed = 0.0
 
     def run(self) -> None:
         clock, waiter = self.poller.clock, self.poller.waiter
         not_before = beat = time.monotonic()
         while not waiter.stopping:
+            self._take_up()
+            self._feed_watchdog()
             due = not self.poller.is_up_to_date(clock.now() - self.delay)
             if due and time.monotonic() >= not_before:
                 wait = self._attempt()
@@ -116,6 +159,29 @@ class _Loop:
         # Where a bar has closed and still is not decided, the exchange has no candle of it yet, or none to believe.
         self.failures = 0 if decided else self.failures + 1
         return min(LONGEST_WAIT, 10.0 * 2.0 ** min(self.failures, 16))
+
+    def _take_up(self) -> None:
+        """Go on with the models that the settings and the registry name now, if they are good and others."""
+        poller = self.poller
+        try:
+            traders = self.models.changed()
+            if traders is None:
+                return
+            poller.use(traders)
+        except (ModelError, UsageError) as error:
+            log.warning("model_rejected", error=str(error))
+            poller.note("model_rejected", error=str(error), pointer=self.models.told())
+        except LedgerUnavailableError:
+            self.models.again()
+        else:
+            log.info("models", **{trader.terms.name: trader.model.model_id for trader in traders})
+
+    def _feed_watchdog(self) -> None:
+        """Tell systemd that the loop goes round and the ledger answers; a hanging one starves it."""
+        if self.watchdog and time.monotonic() >= self.fed + self.watchdog / 4:
+            self.poller.check_ledger()
+            notify("WATCHDOG=1")
+            self.fed = time.monotonic()
 
     def _trouble(self, outage: Outage, kind: str, error: Exception) -> None:
         said = outage.failed(self.poller.clock.now())

@@ -72,6 +72,11 @@ class Poller:
         newest = newest_closed(now, self.bar)
         return all(account.bar_time is not None and account.bar_time >= newest for account in self.standings)
 
+    def check_ledger(self) -> None:
+        """Raises LedgerError where the ledger does not answer."""
+        with self.ledger.reading() as connection:
+            reading.last_link(connection, self.standings[0].trader.terms.name)
+
     def note(self, kind: str, **detail: Any) -> None:
         """Write an event of its own. A ledger that has no room for it does not stop the daemon."""
         try:

@@ -69,6 +69,14 @@ class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     url: Text = "sqlite:///var/ledger.sqlite"
 
 
+class Challenger(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of `[[challengers]]`: a model that trades the same candles on an account of its own."""
+
+    name: Text
+    model: Text
+    mode: Literal["sample", "argmax"] | None = None
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set, with the defaults of `config/bot.toml`."""
 
@@ -77,6 +85,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicySettings = PolicySettings()
     schedule: ScheduleSettings = ScheduleSettings()
     ledger: LedgerSettings = LedgerSettings()
+    challengers: tuple[Challenger, ...] = ()
 
     @property
     def bar(self) -> int:
@@ -130,7 +139,7 @@ def _read(file: Path | None) -> dict[str, Any]:
 def _override(told: dict[str, Any], name: str, value: str) -> None:
     section, _, key = name.removeprefix(PREFIX).lower().partition("__")
     sections = get_type_hints(Settings)
-    if section not in sections or key not in get_type_hints(sections[section]):
+    if not isinstance(sections.get(section), type) or key not in get_type_hints(sections[section]):
         raise UsageError(f"settings: the environment has {name}, which is not a setting ({PREFIX}<SECTION>__<KEY>)")
     table = told.setdefault(section, {})
     if isinstance(table, dict):
@@ -143,8 +152,8 @@ def _plain(message: str) -> str:
     return f"{where.rstrip('`')}: {what}" if where else what
 
 
-def _finite(sections: dict[str, dict[str, Any]]) -> None:
+def _finite(sections: dict[str, Any]) -> None:
     for section, table in sections.items():
-        for key, value in table.items():
+        for key, value in table.items() if isinstance(table, dict) else ():
             if isinstance(value, float) and not -float("inf") < value < float("inf"):
                 raise UsageError(f"settings: {section}.{key}: {value} is not a finite number")

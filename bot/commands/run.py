@@ -1,19 +1,16 @@
 """`hourhand run`."""
 
 import os
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from bot.checkpoint import load
 from bot.commands.common import add_config, add_json, read_settings, show
-from bot.daemon import poll_once, run, stop_on_signals
+from bot.daemon import Models, call_on, poll_once, run
 from bot.exchange import Feed
 from bot.ledger.store import open_writer
 from bot.log import set_up
 from bot.poller import Poller
-from bot.registry import resolve
-from bot.trader import Trader
 from bot.waiting import Stopped, Waiter
 
 
@@ -30,16 +27,21 @@ def call(options: Namespace) -> int:
     settings, clock = read_settings(options)
     set_up(clock.now)
     waiter = Waiter()
-    stop_on_signals(waiter.stop)
+    call_on((signal.SIGTERM, signal.SIGINT), waiter.stop)
     feed = Feed(settings.exchange, clock)
-    model = load(resolve(Path(settings.policy.model)))
+    models = Models(settings)
+
+    def look_again() -> None:
+        models.again()
+        waiter.wake()
+
+    call_on((signal.SIGHUP,), look_again)
     ledger = open_writer(settings.ledger.url)
     try:
-        trader = Trader(settings.terms, model, settings.policy.mode)
-        poller = Poller(settings, clock, ledger, [trader], feed, waiter)
+        poller = Poller(settings, clock, ledger, models.traders, feed, waiter)
         if options.once:
             return _once(options, poller)
-        run(poller, settings.schedule.poll_delay_seconds)
+        run(poller, settings.schedule.poll_delay_seconds, models)
     finally:
         ledger.close()
     sys.stdout.flush()

@@ -1,5 +1,6 @@
 """What an account is and where it stands: little to load, so that looking is quick."""
 
+import math
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select
@@ -59,3 +60,22 @@ def summary(connection: Connection, account: str) -> dict[str, Any]:
 def _count(connection: Connection, table: Table, account: str) -> int:
     rows = select(func.count()).select_from(table).where(table.c.account == account)
     return int(connection.execute(rows).scalar_one())
+
+
+def live_record(connection: Connection, model_id: str) -> dict[str, Any]:
+    """How a model did on each account that it decided for: `bars`, `trades`, `first` and `last` bar time, and
+    `log_return` of value and of hold_value (natural logarithm, from its first decided bar to its last).
+    """
+    d, f = tables.decisions.c, tables.fills.c
+    told: dict[str, Any] = {}
+    spans = select(d.account, func.count(), func.min(d.bar_time), func.max(d.bar_time)).where(d.model_id == model_id)
+    for account, bars, first, last in connection.execute(spans.group_by(d.account)).all():
+        ends = select(d.value, d.hold_value).where(d.account == account, d.bar_time.in_([first, last]))
+        values = connection.execute(ends.order_by(d.bar_time)).all()
+        mine = select(func.count()).select_from(tables.fills.join(tables.decisions))
+        trades = connection.execute(mine.where(f.account == account, d.model_id == model_id)).scalar_one()
+        told[account] = {"bars": bars, "trades": trades, "first": first, "last": last}
+        for name in ("value", "hold_value"):
+            before, after = getattr(values[0], name), getattr(values[-1], name)
+            told[account][f"{name}_log_return"] = math.log(after / before) if before > 0 and after > 0 else None
+    return told

@@ -1,0 +1,31 @@
+"""Who trades: the main account with the current model, and the challengers beside it."""
+
+from pathlib import Path
+
+from bot.checkpoint import load
+from bot.errors import ModelError
+from bot.registry import read_pointer, resolve
+from bot.settings import Settings
+from bot.trader import Trader
+
+
+def crew(settings: Settings) -> list[Trader]:
+    """The traders of the settings: first the main account, then `[[challengers]]`, then the registry's shadows, whose
+    accounts are called `shadow-` and the model's id. All on the main account's terms but for the name.
+
+    Raises ModelError where a model cannot be used.
+    """
+    pointer = Path(settings.policy.model)
+    terms, mode = settings.terms, settings.policy.mode
+    traders = [Trader(terms, load(resolve(pointer)), mode)]
+    for challenger in settings.challengers:
+        model = load(resolve(Path(challenger.model)))
+        traders.append(Trader(terms._replace(name=challenger.name), model, challenger.mode or mode))
+    if not pointer.is_dir():
+        for model_id in read_pointer(pointer).shadows:
+            model = load(pointer.parent / model_id)
+            traders.append(Trader(terms._replace(name=f"shadow-{model_id}"), model, mode))
+    names = [trader.terms.name for trader in traders]
+    if len(set(names)) < len(names):
+        raise ModelError(f"settings: two accounts have one name: {', '.join(names)}")
+    return traders

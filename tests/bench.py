@@ -1,0 +1,172 @@
+"""`make bench`: how fast and how small the daemon is. Figures of this machine, printed; nothing is asserted."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+
+from bot.account import Terms
+from bot.checkpoint import load
+from bot.clock import Clock
+from bot.exchange import Feed
+from bot.ledger.store import open_writer
+from bot.poller import Poller
+from bot.registry import resolve
+from bot.replay import replay
+from bot.settings import Settings, load_settings
+from bot.simulator.generate import generate
+from bot.simulator.server import LoopbackExchange
+from bot.standing import resume
+from bot.trader import Trader
+from bot.waiting import Waiter
+
+BARS = 1_000
+WARMUP = 500
+MODEL = Path("models/current")
+
+
+def main() -> None:
+    """Print every figure."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        candles = generate(BARS + WARMUP + 100, 1)
+        _latency(here, candles)
+        _replay(here, candles)
+        with _exchange(candles) as (exchange, now):
+            settings = _settings(exchange.url, here / "daemon.sqlite")
+            context = get_context("spawn")
+            child = context.Process(target=_daemon, args=(settings, now, BARS))
+            child.start()
+            child.join()
+            _ready(settings, now.value)
+        _status(here / "daemon.sqlite")
+
+
+def _settings(url: str, ledger: Path) -> dict[str, str]:
+    return {
+        "HOURHAND_EXCHANGE__BASE_URL": url,
+        "HOURHAND_LEDGER__URL": f"sqlite:///{ledger}",
+        "HOURHAND_SCHEDULE__WARMUP_BARS": str(WARMUP),
+    }
+
+
+@contextmanager
+def _exchange(candles: list) -> Iterator[tuple[LoopbackExchange, Synchronized]]:  # type: ignore[type-arg]
+    now = get_context("spawn").Value("d", candles[WARMUP].bar_time + 3600.0)
+    with LoopbackExchange(candles, Clock(source=lambda: now.value, simulated=True)) as exchange:
+        yield exchange, now
+
+
+def _trader(settings: Settings) -> Trader:
+    return Trader(settings.terms, load(resolve(MODEL)))
+
+
+def _latency(here: Path, candles: list) -> None:  # type: ignore[type-arg]
+    from bot.ledger.writing import commit_bars
+
+    ledger = open_writer(f"sqlite:///{here / 'latency.sqlite'}")
+    trader = Trader(Terms("main", "bench:BTC/USD:1h"), load(resolve(MODEL)))
+    replay(ledger, trader, candles[:WARMUP], WARMUP - 1)
+    with ledger.reading() as connection:
+        account = resume(connection, trader, WARMUP)
+    times = []
+    for candle in (c for c in candles[WARMUP : WARMUP + 500] if c.bar_time):
+        first = time.perf_counter()
+        entry = account.decide(candle)
+        with ledger.writing() as connection:
+            commit_bars(connection, [candle], [entry])
+        times.append(1000 * (time.perf_counter() - first))
+        account = account.after(entry)
+    ledger.close()
+    ordered = sorted(times)
+    print(
+        f"parsed candle to committed bar, synchronous=FULL: median {statistics.median(times):.1f} ms, "
+        f"95 % within {ordered[int(0.95 * len(ordered))]:.1f} ms"
+    )
+
+
+def _replay(here: Path, candles: list) -> None:  # type: ignore[type-arg]
+    ledger = open_writer(f"sqlite:///{here / 'replay.sqlite'}")
+    trader = Trader(Terms("main", "bench:BTC/USD:1h"), load(resolve(MODEL)))
+    told = replay(ledger, trader, candles, WARMUP)
+    ledger.close()
+    print(f"replay, ledger included: {told['bars_per_second']:,} bars/s over {told['bars']:,} bars")
+
+
+def _daemon(environment: dict[str, str], now: Synchronized, bars: int) -> None:  # type: ignore[type-arg]
+    """A poller as `run` builds it, on a clock that moves on by an hour a poll."""
+    settings = load_settings(None, environment)
+    clock = Clock(source=lambda: now.value, simulated=True)
+    ledger = open_writer(settings.ledger.url)
+    poller = Poller(settings, clock, ledger, [_trader(settings)], Feed(settings.exchange, clock), Waiter())
+    import bot.daemon
+    import bot.poller
+
+    bot.poller.log = _Quiet()  # type: ignore[assignment]
+    early = 0.0
+    first = time.perf_counter()
+    for bar in range(bars):
+        poller.poll()
+        now.value += 3600
+        if bar == bars // 10:
+            early = _resident()
+    seconds = time.perf_counter() - first
+    ledger.close()
+    print(
+        f"resident memory of a daemon: {early:.0f} MB after {bars // 10:,} polls, {_resident():.0f} MB after {bars:,}"
+        f" ({1000 * seconds / bars:.1f} ms a poll)",
+        flush=True,
+    )
+
+
+class _Quiet:
+    def info(self, *_: object, **__: object) -> None:
+        pass
+
+    warning = info
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _ready(environment: dict[str, str], now: float) -> None:
+    times = []
+    for _ in range(5):
+        first = time.perf_counter()
+        with subprocess.Popen(
+            [sys.executable, "-m", "bot", "run"],
+            env=os.environ | environment | {"HOURHAND_CLOCK": f"@{now}"},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as daemon:
+            assert daemon.stderr is not None
+            next(line for line in daemon.stderr if '"started"' in line)
+            times.append(time.perf_counter() - first)
+            daemon.terminate()
+            daemon.stderr.read()
+    print(f"from start to ready: median of {len(times)} {statistics.median(times):.2f} s")
+
+
+def _status(ledger: Path) -> None:
+    times = []
+    for _ in range(5):
+        first = time.perf_counter()
+        command = [sys.executable, "-m", "bot", "status", "--json"]
+        subprocess.run(
+            command, env=os.environ | {"HOURHAND_LEDGER__URL": f"sqlite:///{ledger}"}, check=True, capture_output=True
+        )
+        times.append(time.perf_counter() - first)
+    print(f"hourhand status: median of {len(times)} {statistics.median(times):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
