@@ -34,9 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of `models`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, summary in _SUMMARIES.items():
-        action = actions.add_parser(
-            name, help=summary, description=summary, formatter_class=RawDescriptionHelpFormatter
-        )
+        action = actions.add_parser(name, help=summary, description=summary)
         add_config(action)
         add_json(action)
         if name == "publish":
