@@ -33,15 +33,10 @@ faults:
 """
 
 
-def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `simulate` to the commands of a parser; `run` of what is parsed is then `simulate`."""
-    parser = commands.add_parser(
-        "simulate",
-        help="serve candles as an exchange would, on this machine",
-        description="An exchange on this machine that speaks enough of Bitfinex's REST for the bot, until Ctrl-C.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `simulate`."""
+    parser.description = "An exchange on this machine that speaks enough of Bitfinex's REST for the bot, until Ctrl-C."
+    parser.epilog = _EPILOG
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--candles", type=Path, metavar="FILE", help="serve the candles of a file (CSV, Parquet, JSON)")
     source.add_argument("--seed", type=int, default=0, metavar="N", help="serve generated candles of this seed (0)")
@@ -54,7 +49,6 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--speed", type=float, default=360.0, metavar="X", help="seconds of the exchange a second (360)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object: url, environment, candles, bar")
-    parser.set_defaults(run=simulate)
 
 
 def simulate(arguments: argparse.Namespace) -> int:

@@ -13,24 +13,11 @@ from bot.exchange import Feed
 from bot.settings import load_settings
 from bot.simulator.generate import START, generate
 
-PROGRAM = """
-import argparse
-from bot.errors import HourhandError
-from bot.simulator.command import add_simulate
-parser = argparse.ArgumentParser()
-add_simulate(parser.add_subparsers())
-arguments = parser.parse_args()
-try:
-    raise SystemExit(arguments.run(arguments))
-except HourhandError as error:
-    print(error)
-    raise SystemExit(error.exit_code)
-"""
 ROOT = Path(__file__).parents[3]
 
 
 def simulate(*arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, "simulate", *arguments]
+    command = [sys.executable, "-W", "error", "-m", "bot", "simulate", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
@@ -83,5 +70,5 @@ def test_a_file_and_a_fault_for_people(tmp_path: Path) -> None:
 def test_wrong_usage_is_one_sentence(arguments: list[str]) -> None:
     with simulate(*arguments) as process:
         told, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (2, "")
-    assert len(told.splitlines()) == 1
+    assert (process.returncode, told) == (2, "")
+    assert len(errors.splitlines()) == 1
