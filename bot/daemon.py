@@ -14,7 +14,14 @@ from bot import __version__, registry
 from bot.candles import newest_closed
 from bot.clock import utc
 from bot.crew import crew
-from bot.errors import ExchangeError, ExchangeRefusedError, LedgerUnavailableError, ModelError, UsageError
+from bot.errors import (
+    ExchangeError,
+    ExchangeRefusedError,
+    LedgerInUseError,
+    LedgerUnavailableError,
+    ModelError,
+    UsageError,
+)
 from bot.poller import Poller
 from bot.schedule import LONGEST_WAIT, Outage, start_alarm, wait_after
 from bot.settings import Settings
@@ -72,12 +79,11 @@ def poll_once(poller: Poller) -> int:
     while True:
         try:
             return poller.poll()
-        except ExchangeRefusedError:
-            raise
         except ExchangeError as error:
             failures += 1
             wait = poller.clock.real(wait_after(failures, error))
-            if time.monotonic() + wait >= deadline:
+            if isinstance(error, ExchangeRefusedError) or time.monotonic() + wait >= deadline:
+                poller.note("exchange_error", error=str(error), failures=failures)
                 raise
             log.warning("exchange_error", error=str(error), again_in_seconds=round(wait, 1))
             poller.waiter.wait(wait)
@@ -150,7 +156,7 @@ class _Loop:
             self.failures += 1
             self._trouble(self.exchange, "exchange_error", error)
             return wait_after(self.failures, error)
-        except LedgerUnavailableError as error:
+        except (LedgerUnavailableError, LedgerInUseError) as error:  # the lock is lost with its connection
             self.failures += 1
             self._trouble(self.ledger, "ledger_unavailable", error)
             return wait_after(self.failures)
@@ -171,7 +177,7 @@ class _Loop:
         except (ModelError, UsageError) as error:
             log.warning("model_rejected", error=str(error))
             poller.note("model_rejected", error=str(error), pointer=self.models.told())
-        except LedgerUnavailableError:
+        except (LedgerUnavailableError, LedgerInUseError):
             self.models.again()
         else:
             log.info("models", **{trader.terms.name: trader.model.model_id for trader in traders})

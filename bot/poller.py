@@ -8,7 +8,7 @@ import structlog
 from bot import plan, standing
 from bot.candles import Candle, agrees, newest_closed
 from bot.clock import Clock, utc
-from bot.errors import ExchangeError, LedgerUnavailableError
+from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.exchange import Feed
 from bot.ledger import reading
 from bot.ledger.store import Ledger
@@ -82,7 +82,7 @@ class Poller:
         try:
             with self.ledger.writing() as connection:
                 add_event(connection, self.clock.now(), kind, detail)
-        except LedgerUnavailableError as error:
+        except (LedgerUnavailableError, LedgerInUseError) as error:
             log.warning("event_lost", kind=kind, error=str(error))
 
     # ---- asking
@@ -106,7 +106,10 @@ class Poller:
         return told
 
     def _believed(self, candle: Candle) -> bool:
-        return agrees(candle, self._ask(self.feed.ticker).last)
+        try:
+            return agrees(candle, self._ask(self.feed.ticker).last)
+        except ExchangeError:
+            return False  # what came before it can be decided all the same
 
     def _ask(self, question: Callable[[], T]) -> T:
         return self.waiter.answer(question, self.feed.cut)

@@ -1,8 +1,6 @@
 """`hourhand run`."""
 
-import os
 import signal
-import sys
 from argparse import ArgumentParser, Namespace
 
 from bot.commands.common import add_config, add_json, read_settings, show
@@ -44,10 +42,7 @@ def call(options: Namespace) -> int:
         run(poller, settings.schedule.poll_delay_seconds, models)
     finally:
         ledger.close()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A request that hangs in a thread of its own must not keep the process.
-    os._exit(0)
+    return 0
 
 
 def _once(options: Namespace, poller: Poller) -> int:
