@@ -37,7 +37,9 @@ def make_plan(stored: Sequence[Candle], told: Sequence[Candle], bar: int, believ
     known = sorted({candle.bar_time: candle for candle in [*told, *stored]}.values())
     accepted, suspect = _accepted(known, mine, believed)
     run = whole(accepted, bar)
-    gaps = [hole for hole in holes(accepted, bar) if hole[0] not in mine]
+    # A hole is told of with its first bar: where that is stored and the rest is not, it was told of before a crash.
+    filled = {candle.bar_time + bar for candle in stored if candle.synthetic}
+    gaps = [hole for hole in holes(accepted, bar) if hole[0] not in filled]
     return Plan(run, suspect, gaps, [(before, now) for before, now in both if before[:6] != now[:6]])
 
 
