@@ -125,6 +125,8 @@ def add_article(parser: argparse.ArgumentParser) -> None:
 def _article_command(arguments: argparse.Namespace) -> int:
     if arguments.episodes < 1 or not 0 <= arguments.seed < 2**63:
         raise UsageError("--episodes is 1 or more, --seed 0 or more")
+    if (arguments.out / "model").exists():
+        raise UsageError(f"{arguments.out} holds an experiment already: choose another --out")
     candles, origin = read_file(arguments.candles)
     bar = bar_seconds(origin.timeframe)
     window = between(candles, arguments.since, arguments.until)

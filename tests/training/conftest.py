@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from bot.candles import Candle
+from bot.checkpoint import Model, Network, build
+from bot.features import named
+from bot.policy import Sizes
 
 
 def random_walk(bars: int, seed: int = 0, deviation: float = 0.01) -> list[Candle]:
@@ -31,3 +34,18 @@ def walk() -> Callable[..., list[Candle]]:
 def one_thread() -> None:
     """Small networks on a busy machine: more threads wait for each other longer than they work."""
     torch.set_num_threads(1)
+
+
+def random_model(seed: int = 0, features: str = "article", account_at: str = "input", scale: float = 0.5) -> Model:
+    """A small model with random weights, which trades often."""
+    seen = named(features)
+    sizes = Sizes(len(seen.market_names), len(seen.account_names), 8, 6, account_at)
+    chance = np.random.default_rng(seed)
+    weights = {name: chance.normal(0, scale, shape) for name, shape in sizes.shapes().items()}
+    return build(weights, Network(8, 6, account_at), seen)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Model]:
+    """`make_model(seed=0, features="article", account_at="input", scale=0.5)`: a model with random weights."""
+    return random_model
