@@ -33,7 +33,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { border-bottom: 2px solid #888; font-weight: 600; }
-.scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
+figure { margin: 2rem 0; } .scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } svg, tr { break-inside: avoid; } }
 """
 
@@ -94,9 +94,7 @@ warm-up. The shaded band spans the runs; lines are their means.</p>
 annualised with 8,760 hours. The constant mix is brought back to the policy's mean share in coins
 ({done.exposure:.1%}) every hour, free of cost; random trading has the policy's turnover. Turnover and cost are in
 multiples of the account's value over the span.</p>
-<h2>Value</h2>{charts.svg(drawn[0])}
-<h2>Exposure</h2>{charts.svg(drawn[1])}
-<h2>Drawdown</h2>{charts.svg(drawn[2])}
+{"".join(f"<figure>{charts.svg(chart)}</figure>" for chart in drawn)}
 <h2>Months</h2><div class="scroll">{_months(done)}</div>
 </body></html>
 """
