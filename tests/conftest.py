@@ -1,8 +1,12 @@
 """What every test may ask for."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from bot.candle_files import read_candles
 from bot.candles import Candle
@@ -16,3 +20,18 @@ def real_candles() -> list[Candle]:
     if not REAL.exists():
         pytest.skip(f"needs the real candles, {REAL.name}")
     return read_candles(REAL, 3600)
+
+
+@pytest.fixture(autouse=True)
+def log_lines() -> Iterator[list[Any]]:
+    """What the test made the daemon log, as dictionaries, instead of lines on standard error."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting in the environment of whoever runs the tests changes none of them."""
+    for name in list(os.environ):
+        if name.startswith("HOURHAND_") and name != "HOURHAND_TEST_POSTGRES_URL":
+            monkeypatch.delenv(name)

@@ -1,0 +1,185 @@
+"""A daemon in miniature: a loopback exchange, a clock that the test moves, models that trade, and a ledger's rows."""
+
+import dataclasses
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from sqlalchemy import select
+
+from bot.candles import Candle
+from bot.checkpoint import Model, Network, build
+from bot.clock import Clock
+from bot.exchange import Feed
+from bot.features import ARTICLE, Features
+from bot.ledger import tables
+from bot.ledger.store import Ledger, open_reader, open_writer
+from bot.policy import Sizes
+from bot.poller import Poller
+from bot.settings import Settings
+from bot.simulator.generate import START, generate
+from bot.simulator.server import LoopbackExchange
+from bot.trader import Trader
+from bot.waiting import Waiter
+
+HOUR = 3600
+PROVEN = ("accounts", "models", "candles", "decisions", "fills", "states")
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+@cache
+def model_of(
+    seed: int, features: Features = ARTICLE, account_at: str = "input", bias: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> Model:
+    """A small model of random weights, large enough for its probabilities to move; `bias` tips hold, buy and sell."""
+    sizes = Sizes(len(features.market_names), len(features.account_names), 8, 6, account_at)
+    chance = np.random.default_rng(seed)
+    tensors = {
+        name: chance.normal(0.0, 0.7, shape).astype(np.float32) for name, shape in sorted(sizes.shapes().items())
+    }
+    tensors["fc_pi.bias"] = np.array(bias, dtype=np.float32)
+    return build(tensors, Network(8, 6, account_at), features)  # type: ignore[arg-type]  # one of two words
+
+
+def settings_of(**sections: dict[str, Any]) -> Settings:
+    """Settings with some keys changed: `settings_of(account={"name": "b"})`."""
+    return msgspec.convert(sections, Settings)
+
+
+@dataclasses.dataclass
+class Dial:
+    """The hands of a clock, in Unix seconds; the test moves them."""
+
+    now: float
+
+    def __call__(self) -> float:
+        return self.now
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that shows it."""
+        return Clock(source=self, simulated=True)
+
+
+@dataclasses.dataclass
+class World:
+    """A loopback exchange at a time that the test sets, and pollers on ledgers in a folder."""
+
+    exchange: LoopbackExchange
+    dial: Dial
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """The usual ledger."""
+        return f"sqlite:///{self.folder}/ledger.sqlite"
+
+    def settings(self, **sections: dict[str, Any]) -> Settings:
+        """Settings that meet the loopback exchange, with a short warm-up."""
+        defaults: dict[str, dict[str, Any]] = {
+            "exchange": {"base_url": self.exchange.url},
+            "schedule": {"warmup_bars": 20},
+            "ledger": {"url": self.url},
+        }
+        names = {*defaults, *sections}
+        return settings_of(**{name: defaults.get(name, {}) | sections.get(name, {}) for name in names})
+
+    @contextmanager
+    def poller(self, model: Model, **sections: dict[str, Any]) -> Iterator[Poller]:
+        """A poller on the ledger, opened and closed."""
+        settings = self.settings(**sections)
+        ledger = open_writer(settings.ledger.url)
+        try:
+            trader = Trader(settings.terms, model, settings.policy.mode)
+            feed = Feed(settings.exchange, self.dial.clock)
+            yield Poller(settings, self.dial.clock, ledger, [trader], feed, Waiter())
+        finally:
+            ledger.close()
+
+    def run(self, poller: Poller, hours: Sequence[int], second: float = 30.0) -> None:
+        """Poll once, `second` seconds after the close of each of the bars numbered from the first candle's hour."""
+        for hour in hours:
+            self.dial.now = START + (hour + 1) * HOUR + second
+            poller.poll()
+
+    def rows(self, url: str | None = None) -> Rows:
+        """Every proven row of the ledger."""
+        return rows_at(url or self.url)
+
+
+@contextmanager
+def world_of(folder: Path, candles: Sequence[Candle] | None = None) -> Iterator[World]:
+    """A world with generated candles from START on (no holes), or with the given ones."""
+    shown = generate(400, seed=3, holes=0.0, quiet=0.02) if candles is None else candles
+    dial = Dial(shown[0].bar_time + HOUR)
+    with LoopbackExchange(shown, dial.clock) as exchange:
+        yield World(exchange, dial, folder)
+
+
+def all_rows(ledger: Ledger) -> Rows:
+    """The rows of every table that `verify` proves, in the order of their primary keys."""
+    with ledger.reading() as connection:
+        return {
+            name: [
+                tuple(row)
+                for row in connection.execute(
+                    select(tables.metadata.tables[name]).order_by(*tables.metadata.tables[name].primary_key.columns)
+                )
+            ]
+            for name in PROVEN
+        }
+
+
+def rows_at(url: str) -> Rows:
+    """`all_rows` of the ledger at `url`."""
+    ledger = open_reader(url)
+    try:
+        return all_rows(ledger)
+    finally:
+        ledger.close()
+
+
+def events_at(url: str) -> list[str]:
+    """The kinds of all events, oldest first."""
+    ledger = open_reader(url)
+    try:
+        with ledger.reading() as connection:
+            return list(connection.execute(select(tables.events.c.kind).order_by(tables.events.c.id)).scalars())
+    finally:
+        ledger.close()
+
+
+def copy_of(file: Path, target: Path) -> Path:
+    """A whole copy of an SQLite file, its write-ahead log included."""
+    source, copy = sqlite3.connect(file), sqlite3.connect(target)
+    source.backup(copy)
+    copy.close()
+    source.close()
+    return target
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment without anything of ours, and with `changes`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HOURHAND_")} | changes
+
+
+def hourhand(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """`hourhand ARGUMENTS` as a process of its own, in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        cwd=cwd,
+        env=environment(PYTHONPATH=str(Path(__file__).parents[1]), **env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
