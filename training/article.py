@@ -94,10 +94,10 @@ class PPO(nn.Module):
         like = self.fc1.weight
         states = torch.as_tensor(np.array([step.state for step in steps])).to(like)
         next_states = torch.as_tensor(np.array([step.next_state for step in steps])).to(like)
-        actions = torch.tensor([[step.action] for step in steps], device=like.device)
-        rewards = like.new_tensor([[step.reward] for step in steps])
-        alive = like.new_tensor([[1.0 - step.done] for step in steps])
-        old = like.new_tensor([[step.probability] for step in steps])
+        actions = torch.tensor([[int(step.action)] for step in steps], device=like.device)
+        rewards = like.new_tensor([[float(step.reward)] for step in steps])
+        alive = like.new_tensor([[0.0 if step.done else 1.0] for step in steps])
+        old = like.new_tensor([[float(step.probability)] for step in steps])
         hidden = (steps[0].hidden[0].detach(), steps[0].hidden[1].detach())
         for _ in range(PASSES):
             with torch.no_grad():
@@ -204,17 +204,19 @@ def article_model(candles: Sequence[Candle], trained: Trained, seed: int) -> Mod
     weights = {name: weight.numpy() for name, weight in trained.weights.items()}
     lstm_size, fc1_size = weights["lstm.weight_hh_l0"].shape[1], weights["fc1.weight"].shape[0]
     provenance = {
-        "algorithm": "the article's, one update after each episode of 500 hours",
+        "algorithm": "the article's PPO",
         "preset": "article",
-        "episodes": len(trained.episodes),
-        "steps": trained.steps,
-        "seed": seed,
         "candles_sha256": sha256(candles),
         "first_candle": candles[0].bar_time,
         "last_candle": candles[-1].bar_time,
-        "version": __version__,
-        "torch": str(torch.__version__),
+        "seed": seed,
+        "device": "cpu",
+        "package_version": __version__,
+        "torch_version": str(torch.__version__),
         "threads": torch.get_num_threads(),
+        "episodes": len(trained.episodes),
+        "steps": trained.steps,
+        "updates": len(trained.episodes) * PASSES,
         "episode_profit_last100": trained.profit_last100,
     }
     return build(weights, Network(fc1_size, lstm_size), ARTICLE, training=provenance)
