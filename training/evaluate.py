@@ -134,6 +134,7 @@ filled with flat candles, which are not traded on."""
         "--model", type=Path, required=True, metavar="DIR", help="a model's folder, or a pointer to one"
     )
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
+    parser.add_argument("--timeframe", default="", metavar="T", help="where the file does not tell (1h)")
     parser.add_argument("--from", type=utc_date, dest="since", metavar="DATE", help="first bar decided, UTC")
     parser.add_argument("--to", type=utc_date, dest="until", metavar="DATE", help="bar after the last, UTC")
     parser.add_argument(
@@ -152,7 +153,7 @@ def _evaluate_command(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         raise UsageError("--seed is 0 or more")
     model = load(resolve(arguments.model))
-    candles, origin = read_file(arguments.candles)
+    candles, origin = read_file(arguments.candles, arguments.timeframe)
     span = span_of(candles, arguments.since, arguments.until, bar_seconds(origin.timeframe))
     with progress("evaluating", len(span.decided)) as tell:
         done = evaluated(model, span, mode=arguments.mode, runs=arguments.runs, seed=arguments.seed, progress=tell)

@@ -32,12 +32,16 @@ def lived(model: Model, candles: list[Candle], first: int, seed: int, mode: str,
     return rows
 
 
-@pytest.mark.parametrize("account_at", ["input", "heads"])
+@pytest.mark.parametrize(
+    ("features", "account_at"), [("article", "input"), ("article", "heads"), ("returns", "heads"), ("returns", "input")]
+)
 @pytest.mark.parametrize("mode", ["sample", "argmax"])
-def test_the_policy_is_the_daemons_bit_for_bit(walk: Walk, make_model: MakeModel, account_at: str, mode: str) -> None:
+def test_the_policy_is_the_daemons_bit_for_bit(
+    walk: Walk, make_model: MakeModel, features: str, account_at: str, mode: str
+) -> None:
     candles = walk(160)
     del candles[70:73]
-    model = make_model(seed=5, account_at=account_at)
+    model = make_model(seed=5, features=features, account_at=account_at)
     rules = RULES._replace(initial_balance=500.0, initial_stocks=2.0, commission=0.002)
     span = span_of(candles, candles[50].bar_time, None, 3600, warmup=20)
     runs = policy_runs(model, span, rules, mode, [0, 1, 9])
