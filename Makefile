@@ -7,7 +7,7 @@ KILLS ?= 200
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
-.PHONY: demo setup test check format bench campaign clean
+.PHONY: demo setup test check format bench campaign article clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -32,6 +32,9 @@ bench: .venv/daemon ## decision latency, replay speed, memory, start-up
 
 campaign: .venv/all ## kill the daemon at KILLS random moments and compare its ledger with a replay
 	$(BIN)/python -m tests.campaign --kills $(KILLS)
+
+article: .venv/all ## the article's whole experiment on CANDLES=file, with its charts, into OUT=folder
+	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),article)
 
 .venv/python:
 	$(PYTHON) -m venv .venv
