@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from bot.errors import UsageError
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
+_LAST_TIME: Final = 253_402_300_799  # the end of the year 9999
 
 
 class Candle(NamedTuple):
@@ -57,6 +58,8 @@ def flaw(candle: Candle, bar: int) -> str | None:
         return "has a negative volume"
     if candle.high < max(prices) or candle.low > min(prices):
         return "has its open or close outside of high and low"
+    if not 0 <= candle.bar_time <= _LAST_TIME:
+        return "has a time that cannot be"
     if candle.bar_time % bar:
         return f"does not start at a multiple of {bar} seconds"
     return None
@@ -68,9 +71,10 @@ def checked(candles: Iterable[Candle], bar: int) -> list[Candle]:
     Raises BadCandlesError for a candle with a flaw and for two candles of one bar that differ.
     """
     ordered: list[Candle] = []
-    for candle in sorted(candles):
-        if problem := flaw(candle, bar):
-            raise BadCandlesError(f"the candle of {candle.bar_time} {problem}: {candle[1:6]}")
+    for told in sorted(candles):
+        if problem := flaw(told, bar):
+            raise BadCandlesError(f"the candle of {told.bar_time} {problem}: {told[1:6]}")
+        candle = told._replace(volume=told.volume + 0.0)  # no negative zero, which SQLite does not keep
         if ordered and ordered[-1].bar_time == candle.bar_time:
             if ordered[-1] != candle:
                 raise BadCandlesError(f"the candle of {candle.bar_time} is there twice, with different numbers")

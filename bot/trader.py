@@ -141,7 +141,7 @@ class Trader:
             p_hold,
             p_buy,
             p_sell,
-            round(float(outlook.value), DECIMALS),
+            round(float(outlook.value), DECIMALS) + 0.0,  # no negative zero, which SQLite does not keep
             chance,
             self.model.model_id,
             self.mode,
