@@ -34,7 +34,7 @@ campaign: .venv/all ## kill the daemon at KILLS random moments and compare its l
 	$(BIN)/python -m tests.campaign --kills $(KILLS)
 
 article: .venv/all ## the article's whole experiment on CANDLES=file, with its charts, into OUT=folder
-	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),article)
+	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),var/article)
 
 .venv/python:
 	$(PYTHON) -m venv .venv
