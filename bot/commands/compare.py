@@ -1,0 +1,69 @@
+"""`hourhand compare`."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any, Final
+
+from bot.clock import utc
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.commands.tables import show_table
+from bot.ledger.store import open_reader
+from bot.report.courses import account_names, common, figures
+
+_COLUMNS: Final = {
+    "account": "account",
+    "log_return": "log return",
+    "excess_log_return": "over hold",
+    "timing_log_return": "over mix",
+    "max_drawdown": "drawdown",
+    "exposure": "exposure",
+    "trades": "trades",
+    "turnover": "turnover",
+    "commission": "commission",
+    "slippage": "slippage",
+    "value": "value",
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of `compare`."""
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--account", action="append", metavar="A", help="only this one; may be repeated (default: all on the market)"
+    )
+    parser.epilog = (
+        "Over the hours that all of the accounts decided. Log return is ln(last value / first value); over hold is that\n"
+        "less the initial holdings' own, over mix less that of the account's own mean share in coins held constant free\n"
+        "of cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean share in\n"
+        "coins, turnover the value traded in multiples of the account's.\n\n"
+        "example: hourhand compare --account main --account shadow-f26e4db833a96e03"
+    )
+
+
+def call(options: Namespace) -> int:
+    """Print the accounts beside each other, and holding."""
+    settings, _ = read_settings(options)
+    ledger = open_reader(settings.ledger.url)
+    with ledger.reading() as connection:
+        names = options.account or account_names(connection, settings.account.name)
+        told = [figures(one) for one in common(connection, list(dict.fromkeys(names)))]
+    ledger.close()
+    span = {name: told[0][name] for name in ("first", "last", "bars")}
+    hold = {"log_return": told[0]["hold_log_return"], "max_drawdown": told[0]["hold_max_drawdown"]}
+    if options.json:
+        show({**span, "hold": hold, "accounts": told}, as_json=True)
+        return 0
+    print(f"{span['bars']} bars in common, {utc(span['first'])} to {utc(span['last'])}")
+    rows = [[*(_cell(row[name]) for name in _COLUMNS), _models(row["models"])] for row in told]
+    holding = ["holding", *(_cell(hold[name]) if name in hold else None for name in list(_COLUMNS)[1:]), None]
+    show_table([*_COLUMNS.values(), "models"], [*rows, holding])
+    return 0
+
+
+def _cell(value: Any) -> Any:
+    return round(value, 4 if abs(value) < 100 else 2) if isinstance(value, float) else value
+
+
+def _models(model_ids: list[str]) -> str:
+    more = len(model_ids) - 1
+    return model_ids[-1] + (f" and {more} before" if more else "")

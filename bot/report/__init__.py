@@ -1,0 +1,1 @@
+"""What accounts did, for people: figures, charts, and one self-contained page."""
