@@ -117,7 +117,11 @@ def build(
         training=dict(training or {}),
         evaluation=dict(evaluation or {}),
     )
-    return parse(weights, msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n")
+    return parse(weights, _text(manifest))
+
+
+def _text(manifest: Manifest) -> str:
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n"
 
 
 def parse(weights: bytes, manifest: str) -> Model:
@@ -160,6 +164,13 @@ def _tensors(weights: bytes, sizes: Sizes) -> dict[str, np.ndarray]:
         if not (np.abs(tensor) <= _LARGEST_WEIGHT).all():
             raise ModelError(f"{WEIGHTS} has a weight in {name} that is not finite, or larger than {_LARGEST_WEIGHT:g}")
     return tensors
+
+
+def with_evaluation(model: Model, evaluation: Mapping[str, Any]) -> Model:
+    """The same model with another evaluation in its manifest; its id stays."""
+    told = msgspec.json.decode(model.manifest, type=Manifest)
+    changed = msgspec.structs.replace(told, evaluation=dict(evaluation))
+    return parse(model.weights, _text(changed))
 
 
 def load(folder: Path) -> Model:

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "candles": ("training.candles", "describe a file of candles"),
     "train": ("training.train", "train a model"),
     "evaluate": ("training.evaluate", "measure a model beside its baselines"),
+    "refresh": ("training.refresh", "download, train, evaluate, publish, and promote if better"),
     "article": ("training.experiment", "the article's whole experiment, with its charts"),
     "bench": ("training.bench", "measure the trainer's speed beside others"),
 }
