@@ -131,6 +131,7 @@ class _Loop:
         while not waiter.stopping:
             self._take_up()
             self._feed_watchdog()
+            self._tell_of_observers()
             due = not self.poller.is_up_to_date(clock.now() - self.delay)
             if due and time.monotonic() >= not_before:
                 wait = self._attempt()
@@ -154,10 +155,12 @@ class _Loop:
             return 0.0
         except ExchangeError as error:
             self.failures += 1
+            self.poller.observers.happened("poll_failed", cause="exchange")
             self._trouble(self.exchange, "exchange_error", error)
             return wait_after(self.failures, error)
         except (LedgerUnavailableError, LedgerInUseError) as error:  # the lock is lost with its connection
             self.failures += 1
+            self.poller.observers.happened("poll_failed", cause="ledger")
             self._trouble(self.ledger, "ledger_unavailable", error)
             return wait_after(self.failures)
         self._over(self.exchange, "exchange_recovered")
@@ -188,6 +191,12 @@ class _Loop:
             self.poller.check_ledger()
             notify("WATCHDOG=1")
             self.fed = time.monotonic()
+
+    def _tell_of_observers(self) -> None:
+        """An observer that is down cannot say so itself."""
+        for kind, detail in self.poller.observers.news(self.poller.clock.now()):
+            log.warning(kind, **detail)
+            self.poller.note(kind, **detail)
 
     def _trouble(self, outage: Outage, kind: str, error: Exception) -> None:
         said = outage.failed(self.poller.clock.now())

@@ -1,5 +1,6 @@
 """One poll: ask the exchange, decide every closed candle that the ledger has no decision for, and commit bar by bar."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,7 @@ from bot.exchange import Feed
 from bot.ledger import reading
 from bot.ledger.store import Ledger
 from bot.ledger.writing import Entry, add_event, commit_bars
+from bot.observers import NOBODY, Observers
 from bot.schedule import Outage
 from bot.settings import Settings
 from bot.standing import Standing
@@ -35,12 +37,20 @@ class Poller:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, ledger: Ledger, traders: Sequence[Trader], feed: Feed, waiter: Waiter
+        self,
+        settings: Settings,
+        clock: Clock,
+        ledger: Ledger,
+        traders: Sequence[Trader],
+        feed: Feed,
+        waiter: Waiter,
+        observers: Observers = NOBODY,
     ) -> None:
         """`traders` are on one market, the first is the main one. Raises UsageError where the ledger's account was
         opened on other terms.
         """
         self.schedule, self.clock, self.ledger, self.feed, self.waiter = settings.schedule, clock, ledger, feed, waiter
+        self.observers = observers
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
         self._skew, self._stale = Outage(), Outage()
         self._suspect: Candle | None = None
@@ -51,6 +61,7 @@ class Poller:
         with self.ledger.reading() as connection:
             self.standings = [standing.resume(connection, trader, self.schedule.warmup_bars) for trader in traders]
         self._certain = True
+        self.observers.stands(self.standings)
 
     def poll(self) -> int:
         """Ask for what is not decided yet and decide it; how many bars that were.
@@ -79,6 +90,7 @@ class Poller:
 
     def note(self, kind: str, **detail: Any) -> None:
         """Write an event of its own. A ledger that has no room for it does not stop the daemon."""
+        self.observers.happened(kind, **detail)
         try:
             with self.ledger.writing() as connection:
                 add_event(connection, self.clock.now(), kind, detail)
@@ -165,11 +177,14 @@ class Poller:
                 bar_time, name = entry.step.decision.bar_time, account.trader.terms.name
                 events.append(("model_swapped", {"account": name, "bar_time": bar_time, "before": before, "now": now}))
         self._certain = False  # unknown until the commit has come back
+        began = time.perf_counter()
         with self.ledger.writing() as connection:
             commit_bars(connection, candles, entries, [(self.clock.now(), *event) for event in events])
         self._certain = True
+        self.observers.decided(entries, time.perf_counter() - began)
         for kind, detail in events:
             log.warning(kind, **detail)
+            self.observers.happened(kind, **detail)
 
     def _reason(self, candle: Candle) -> str:
         if candle.synthetic:

@@ -69,6 +69,36 @@ class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     url: Text = "sqlite:///var/ledger.sqlite"
 
 
+class HealthSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[health]`: /metrics and /healthz over HTTP; a port of 0 turns them off."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    address: Text = "127.0.0.1"
+
+
+class NotifySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[notify]`: who is told what happens, and how often at most."""
+
+    urls: str = ""
+    ping_url: Annotated[str, Meta(pattern=r"^$|^https?://\S+$")] = ""
+    fills: bool = True
+    summary: bool = True
+    every_seconds: Seconds = 60.0
+
+
+class RefreshSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[refresh]`: the offline round, `hourhand-train refresh`, and the gate before a promotion."""
+
+    folder: Text = "var/refresh"
+    window_days: Annotated[int, Meta(ge=30)] = 1095
+    holdout_days: Annotated[int, Meta(ge=7)] = 90
+    steps: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    margin: float = 0.0
+    max_turnover_a_day: Amount = 2.0
+    max_drawdown: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
 class Challenger(Struct, frozen=True, forbid_unknown_fields=True):
     """One of `[[challengers]]`: a model that trades the same candles on an account of its own."""
 
@@ -85,6 +115,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicySettings = PolicySettings()
     schedule: ScheduleSettings = ScheduleSettings()
     ledger: LedgerSettings = LedgerSettings()
+    health: HealthSettings = HealthSettings()
+    notify: NotifySettings = NotifySettings()
+    refresh: RefreshSettings = RefreshSettings()
     challengers: tuple[Challenger, ...] = ()
 
     @property

@@ -2,14 +2,19 @@
 
 import signal
 from argparse import ArgumentParser, Namespace
+from typing import Final
 
 from bot.commands.common import add_config, add_json, read_settings, show
 from bot.daemon import Models, call_on, poll_once, run
+from bot.errors import HourhandError
 from bot.exchange import Feed
 from bot.ledger.store import open_writer
 from bot.log import set_up
+from bot.observers import observers_of
 from bot.poller import Poller
 from bot.waiting import Stopped, Waiter
+
+_LAST_WORDS: Final = 2.0  # seconds that observers get at the end
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,13 +40,18 @@ def call(options: Namespace) -> int:
 
     call_on((signal.SIGHUP,), look_again)
     ledger = open_writer(settings.ledger.url)
+    observers = observers_of(settings, clock, stays=not options.once)
     try:
-        poller = Poller(settings, clock, ledger, models.traders, feed, waiter)
+        poller = Poller(settings, clock, ledger, models.traders, feed, waiter, observers)
         if options.once:
             return _once(options, poller)
         run(poller, settings.schedule.poll_delay_seconds, models)
+    except HourhandError as error:
+        observers.happened("failed", error=str(error))
+        raise
     finally:
         ledger.close()
+        observers.close(_LAST_WORDS)
     return 0
 
 
