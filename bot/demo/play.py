@@ -1,0 +1,230 @@
+"""The acts: a start, an outage, a kill in the middle of a bar, an hour that the exchange does not have, the end."""
+
+import json
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bot.clock import Clock, read_clock, utc
+from bot.demo.processes import Daemon, Line
+from bot.errors import HourhandError
+from bot.ledger import reading
+from bot.ledger.store import open_reader
+from bot.settings import Settings
+from bot.simulator.faults import OUTAGE
+from bot.simulator.generate import generate
+from bot.simulator.server import LoopbackExchange
+from bot.trader import MISSED, SYNTHETIC
+
+HOUR: Final = 3600
+PATIENCE_HOURS: Final = 48  # of the demo's daemon: its hours pass too quickly for the settings' fifteen minutes
+OUTAGE_HOURS: Final = 60
+_SEED: Final = 7
+_BEFORE: Final = 600  # closed candles at the start: the warm-up, and some to spare
+_AFTER: Final = 200  # further than the start can be late
+_FASTEST: Final = 36_000.0  # ten bars a second
+_RESTART_HOURS: Final = 30.0  # that a restart may take on the demo's clock, well below its patience
+_POINT: Final = "insert decisions"
+
+Tell = Callable[[str], object]
+
+
+class Plot(NamedTuple):
+    """When what happens: `bars` in all; the others in bars from the first one on."""
+
+    bars: int = 336
+    outage: int = 72
+    kill: int = 200
+    hole: int = 290
+
+
+@dataclass
+class Story:
+    """What happened. Times are bar times in Unix seconds; `said` counts the log's lines of each bar, `events` its
+    others. `dark` is from when until when the exchange was down, on the demo's clock.
+    """
+
+    first: int = 0
+    last: int = 0
+    hole: int = 0
+    dark: tuple[float, float] = (0.0, 0.0)
+    last_before_kill: int = 0
+    half_bar_left: bool = True
+    killed_with: int = 0
+    resumed_at: int = 0
+    stopped_with: int = -1
+    said: Counter[int] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+
+
+class Stage:
+    """An exchange with generated prices, a clock that every process of the demo shares, and a daemon's settings."""
+
+    def __init__(self, exchange: LoopbackExchange, config: Path, ledger_url: str, plot: Plot) -> None:
+        self.exchange, self.config, self.ledger_url, self.plot = exchange, config, ledger_url, plot
+        self.clock_text = ""
+
+    def start_clock(self, seconds_to_start: float) -> float:
+        """Let time run, as fast as a daemon that takes so long to start can follow; how many times too fast."""
+        speed = min(_FASTEST, _RESTART_HOURS * HOUR / seconds_to_start)
+        start = self.exchange.candles[_BEFORE].bar_time
+        self.clock_text = f"@{start}x{speed:.0f}@{time.time():.3f}"
+        self.exchange.clock = read_clock(self.clock_text)
+        return speed
+
+    @property
+    def still_clock(self) -> str:
+        """A clock for commands that only look: it shows what the exchange's shows now."""
+        return f"@{self.exchange.clock.now():.0f}"
+
+
+@contextmanager
+def stage(folder: Path, base: Settings, plot: Plot) -> Iterator[Stage]:
+    """Open the exchange and write the settings, `bot.toml`, into `folder`; `base` says which model decides."""
+    candles = generate(_BEFORE + plot.bars + _AFTER, _SEED, holes=0.0)
+    start = Clock(start=float(candles[_BEFORE].bar_time), speed=0.0, simulated=True)
+    with LoopbackExchange(candles, start) as exchange:
+        config = folder / "bot.toml"
+        url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
+        model = Path(base.policy.model).resolve()
+        config.write_text(
+            f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
+            f"[policy]\nmodel = {json.dumps(str(model))}\nmode = {json.dumps(base.policy.mode)}\n\n"
+            f"[schedule]\nmax_decision_delay_seconds = {PATIENCE_HOURS * HOUR}\n\n"
+            f"[ledger]\nurl = {json.dumps(url)}\n"
+        )
+        yield Stage(exchange, config, url, plot)
+
+
+def play(stage: Stage, tell: Tell, show: Callable[[Line, Story], object]) -> Story:
+    """All acts, `tell` narrating each as it happens and `show` given every line of the daemon's log.
+
+    Raises HourhandError where the daemon falls silent or ends when it should not.
+    """
+    story = Story()
+    killer = ("--point", _POINT, "--bar", str(stage.plot.kill))
+    with Daemon(stage.config, stage.clock_text, killer) as daemon:
+        following = _Following(daemon, story, show)
+        _start(stage, following)
+        _outage(stage, following, tell)
+        _kill(stage, following, tell)
+    with Daemon(stage.config, stage.clock_text) as daemon:
+        following = _Following(daemon, story, show)
+        _restart(following, tell)
+        _hole(following, tell)
+        following.until(lambda line: line.get("bar_time") == story.last)
+        story.stopped_with = daemon.stop()
+    return story
+
+
+class _Following:
+    """Reads a daemon's log, counts, and hands every line on."""
+
+    def __init__(self, daemon: Daemon, story: Story, show: Callable[[Line, Story], object]) -> None:
+        self.daemon, self.story, self.show = daemon, story, show
+
+    def until(self, is_it: Callable[[Line], bool]) -> Line:
+        """The first line for which `is_it`."""
+        while line := self._next():
+            if is_it(line):
+                return line
+        raise self.daemon.failure(f"ended by itself with {self.daemon.end()}")
+
+    def to_the_end(self) -> int:
+        """How the daemon ended."""
+        while self._next():
+            continue
+        return self.daemon.end()
+
+    def for_seconds(self, seconds: float) -> None:
+        """Whatever it says in that time."""
+        deadline = time.monotonic() + seconds
+        try:
+            while line := self.daemon.next_line(deadline - time.monotonic()):
+                self._take(line)
+        except TimeoutError:
+            return
+        raise self.daemon.failure(f"ended by itself with {self.daemon.end()}")
+
+    def _next(self) -> Line | None:
+        try:
+            line = self.daemon.next_line()
+        except TimeoutError:
+            raise self.daemon.failure("fell silent") from None
+        return None if line is None else self._take(line)
+
+    def _take(self, line: Line) -> Line:
+        if line["event"] == "bar":
+            line["bar_time"] = int(datetime.fromisoformat(line["time"]).timestamp())
+            self.story.first = self.story.first or line["bar_time"]
+            self.story.said[line["bar_time"]] += 1
+        else:
+            self.story.events[line["event"]] += 1
+        self.show(line, self.story)
+        return line
+
+
+def _start(stage: Stage, following: _Following) -> None:
+    """The first bar says where the two weeks begin: the exchange has them to their end, less one hour."""
+    story = following.story
+    following.until(_is_bar)
+    story.last = story.first + (stage.plot.bars - 1) * HOUR
+    story.hole = story.first + stage.plot.hole * HOUR
+    candles = stage.exchange.candles
+    stage.exchange.candles = [c for c in candles if c.bar_time <= story.last and c.bar_time != story.hole]
+    following.until(lambda line: _is_bar(line) and line["bar_time"] >= story.first + stage.plot.outage * HOUR)
+
+
+def _outage(stage: Stage, following: _Following, tell: Tell) -> None:
+    exchange, story = stage.exchange, following.story
+    tell(f"The exchange goes down for {OUTAGE_HOURS} hours. The daemon backs off, and keeps asking.")
+    went = exchange.clock.now()
+    exchange.fault = OUTAGE
+    following.for_seconds(exchange.clock.real(OUTAGE_HOURS * HOUR))
+    exchange.fault = None
+    story.dark = (went, exchange.clock.now())
+    tell(f"The exchange is back. What closed over {PATIENCE_HOURS} hours ago is observed, not traded on.")
+    following.until(lambda line: _is_bar(line) and line["reason"] == MISSED)
+    following.until(lambda line: _is_bar(line) and line["reason"] != MISSED)
+
+
+def _kill(stage: Stage, following: _Following, tell: Tell) -> None:
+    story = following.story
+    story.killed_with = following.to_the_end()
+    if story.killed_with != -signal.SIGKILL:
+        raise following.daemon.failure(f"ended by itself with {story.killed_with}")
+    ledger = open_reader(stage.ledger_url)
+    with ledger.reading() as connection:
+        head = reading.head(connection, Settings().account.name)
+        market = Settings().market
+        if head is None:
+            raise HourhandError("the demo's daemon was killed, and its ledger is empty")
+        story.last_before_kill = head.bar_time
+        story.half_bar_left = bool(reading.candles_between(connection, market, head.bar_time + HOUR, 2**62))
+    ledger.close()
+    tell(f"kill -9 while the bar of {_short(head.bar_time + HOUR)} is written. The ledger ends before it.")
+
+
+def _restart(following: _Following, tell: Tell) -> None:
+    line = following.until(_is_bar)
+    following.story.resumed_at = line["bar_time"]
+    tell(f"Started again, it goes on with {_short(line['bar_time'])}, and catches up.")
+
+
+def _hole(following: _Following, tell: Tell) -> None:
+    line = following.until(lambda line: _is_bar(line) and line["reason"] == SYNTHETIC)
+    tell(f"The exchange never had a candle of {_short(line['bar_time'])}: a flat one takes its place.")
+
+
+def _is_bar(line: Line) -> bool:
+    return bool(line["event"] == "bar")
+
+
+def _short(seconds: float) -> str:
+    return utc(seconds)[:16].replace("T", " ")

@@ -1,0 +1,119 @@
+"""`hourhand` as the demo runs it: in processes of its own, their log read line by line."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Any, Final, Self
+
+from bot.errors import HourhandError
+
+_PATIENCE: Final = 60.0
+_KEPT_LINES: Final = 10
+
+Line = dict[str, Any]
+"""A line of the daemon's log: `event`, and what belongs to it."""
+
+
+def call(*arguments: str, config: Path, clock: str) -> "subprocess.CompletedProcess[str]":
+    """`hourhand ARGUMENTS --config CONFIG` on that clock, to its end."""
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "bot", *arguments, "--config", str(config)],
+        env=_environment(clock),
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        check=False,
+    )
+
+
+class Daemon:
+    """`hourhand run` in a process of its own. A context manager that leaves no process behind."""
+
+    def __init__(self, config: Path, clock: str, killer: Sequence[str] = ()) -> None:
+        """With `killer`, the arguments of `bot.simulator.kill`, under that."""
+        program = ["bot.simulator.kill", *killer, "--"] if killer else ["bot"]
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", *program, "run", "--config", str(config)],
+            env=_environment(clock),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is the demo's to handle
+        )
+        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def next_line(self, seconds: float = _PATIENCE) -> Line | None:
+        """The next line of its log, None after the last one.
+
+        Raises TimeoutError where none came within `seconds`.
+        """
+        try:
+            return self._lines.get(timeout=max(seconds, 0.0))
+        except queue.Empty:
+            raise TimeoutError from None
+
+    def end(self) -> int:
+        """Its exit code once it has ended, the signal's number negated where one killed it."""
+        return self._process.wait(_PATIENCE)
+
+    def stop(self) -> int:
+        """Ask it to stop as a service manager does; its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def failure(self, what: str) -> HourhandError:
+        """What the demo ends with when the daemon does not do as it should: its last words."""
+        return HourhandError("\n".join([f"the demo's daemon {what}; the last that it said:", *self._said]))
+
+    def _read(self) -> None:
+        for text in self._process.stderr or ():
+            self._said.append(text.rstrip())
+            try:
+                self._lines.put(json.loads(text))
+            except ValueError:  # a sentence for people, such as an error's
+                continue
+        self._lines.put(None)
+
+
+def timed_doctor(config: Path, clock: str) -> float:
+    """How long `hourhand doctor` takes from start to end, in seconds: a little more than a daemon needs to be there.
+
+    Raises HourhandError, with the exit code of what it found, where anything is not as it should be.
+    """
+    first = time.monotonic()
+    done = call("doctor", "--json", config=config, clock=clock)
+    if done.returncode:
+        error = HourhandError(f"`hourhand doctor` is not content: {done.stderr or done.stdout}")
+        error.exit_code = done.returncode
+        raise error
+    return time.monotonic() - first
+
+
+def _environment(clock: str) -> dict[str, str]:
+    """The environment without any settings of its user, and with the demo's clock."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HOURHAND_")}
+    return own | {"HOURHAND_CLOCK": clock}

@@ -1,0 +1,89 @@
+"""How the demo speaks: calmly, in lines of 80 columns, with a little colour on a terminal."""
+
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+
+from bot.demo.play import HOUR, Story
+from bot.demo.processes import Line
+from bot.trader import MINIMUM, POLICY
+
+_WIDTH: Final = 80
+_SHOWN_EVERY: Final = 24  # bars
+_DULL: Final = {"bar", "started", "stopped", "heartbeat"}
+
+
+class Voice:
+    """Says things on a stream; in colour where that is a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.console = Console(file=stream, width=_WIDTH, highlight=False)
+        self.colours = self.console.is_terminal and not self.console.no_color
+        self._reason = ""
+        self.console.print("\n[bold]hourhand demo[/bold]: two weeks of an hourly paper trader, in about a minute")
+
+    def tell(self, what: str) -> None:
+        """An act."""
+        self.console.print(f"\n[bold cyan]{escape(what)}[/bold cyan]", soft_wrap=True)
+
+    def header(self) -> None:
+        """What the columns of a bar's line mean."""
+        self.console.print(
+            f"[dim]  {'one bar a day':<16}{'close':>14}    {'action':<12}{'value':>12}{'over holding':>16}[/dim]"
+        )
+
+    def line(self, line: Line, story: Story) -> None:
+        """A line of the daemon's log, where it is one of those that are shown: a bar a day, and what is not a bar."""
+        event = line["event"]
+        if event == "bar":
+            is_news = line["reason"] not in (POLICY, MINIMUM, self._reason)
+            self._reason = line["reason"]
+            if is_news or (line["bar_time"] - story.first) % (_SHOWN_EVERY * HOUR) == 0:
+                self._bar(line)
+        elif event == "exchange_error":
+            tries, hours = line["failures"], line["for_seconds"] / HOUR
+            reason = line["error"].rsplit("] ", 1)[-1]
+            self._trouble(f"{event:<20}{reason}, {hours:.0f} h, {tries} {'try' if tries == 1 else 'tries'}")
+        elif event == "exchange_recovered":
+            self._trouble(f"{event:<20}after {line['for_seconds'] / HOUR:.0f} h")
+        elif event == "gap":
+            self._trouble(f"{event:<20}{line['bars']} h")
+        elif event not in _DULL:
+            self._trouble(event)
+
+    def command(self, command: str, output: str) -> None:
+        """A command as it would be typed, and what it printed."""
+        self.console.print(f"\n[bold]$ hourhand {escape(command)}[/bold]")
+        self.show(output)
+
+    def show(self, text: str) -> None:
+        """Text as it is."""
+        self.console.file.write(text.rstrip("\n") + "\n")
+        self.console.file.flush()
+
+    def farewell(self, told: dict[str, Any], kept: Path | None) -> None:
+        """What was true, where the ledger is, and what to type next."""
+        self.console.print()
+        for check, is_true in told["checks"].items():
+            self.console.print(f"  {'[green]yes[/green]' if is_true else '[bold red]NO[/bold red] '}  {check}")
+        outcome = "All of it was true" if told["ok"] else "Not all of it was true, which it should be"
+        self.console.print(f"\n{outcome}. It took {told['seconds']:.0f} seconds.")
+        self.console.print("The prices were generated: gain and loss mean nothing here.")
+        if kept is None:
+            self.console.print("The ledger was in a temporary folder, and is gone; `--keep DIR` keeps it.")
+        else:
+            self.console.print("The ledger is kept. Look at it with")
+            self.show(f"    hourhand status --config {kept}/bot.toml")
+        self.console.print("\nNext, with real prices and paper money:  hourhand doctor, then hourhand run\n")
+
+    def _bar(self, line: Line) -> None:
+        when = line["time"][:16].replace("T", " ")
+        did = line["action"] if line["reason"] in (POLICY, MINIMUM) else line["reason"]
+        self.console.print(
+            f"  {when:<16}{line['close']:>14,.2f}    {did:<12}{line['value']:>12,.2f}{line['excess']:>+16,.2f}"
+        )
+
+    def _trouble(self, what: str) -> None:
+        self.console.print(f"[yellow]  {escape(what)}[/yellow]", soft_wrap=True)
