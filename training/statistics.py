@@ -11,6 +11,7 @@ from bot.features import Array
 HOURS_A_YEAR: Final = 8760
 RESAMPLES: Final = 2000
 LEVEL: Final = 0.95
+_FEWEST_FOR_BLOCKS: Final = 30
 
 
 def log_returns(values: Array) -> Array:
@@ -48,16 +49,19 @@ def difference(values: Array, others: Array, seed: int = 0) -> dict[str, float |
     """How much more log return `values` (n, R) made than `others` (n, S), total over the span, and how sure that is.
 
     `ci95` is the percentile interval of 2,000 resamples by the stationary block bootstrap (Politis and Romano 1994) of
-    the bars' differences, each the mean of the runs, with the block length of Politis and White (2004). It covers
-    what the market may do, not what the draws do.
+    the bars' differences, each the mean of the runs, with the block length of Politis and White (2004), 1 for fewer
+    than 30 bars. It covers what the market may do, not what the draws do.
     """
     gains = log_returns(values).mean(1) - log_returns(others).mean(1)
     total = float(gains.sum())
     if len(gains) < 3 or gains.std() <= 1e-12:
         return {"value": total, "ci95": [total, total]}
-    block = float(optimal_block_length(gains)["stationary"].iloc[0])
-    block = min(max(block, 1.0), len(gains) / 2) if np.isfinite(block) else 1.0
-    bootstrap = StationaryBootstrap(max(round(block), 1), gains, seed=seed)
+    block = 1.0
+    if len(gains) >= _FEWEST_FOR_BLOCKS:
+        with np.errstate(divide="ignore", invalid="ignore"):  # of a series almost without variance it makes 0 / 0
+            found = float(optimal_block_length(gains)["stationary"].iloc[0])
+        block = min(max(found, 1.0), len(gains) / 2) if np.isfinite(found) else 1.0
+    bootstrap = StationaryBootstrap(round(block), gains, seed=seed)
     totals = bootstrap.apply(np.sum, RESAMPLES)[:, 0]
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(totals, [tail, 100 - tail])

@@ -50,7 +50,7 @@ def test_returns_add_up_and_drawdowns_are_parts(values: np.ndarray) -> None:
     np.testing.assert_allclose(below[:, 0], naive, atol=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SERIES, SERIES)
 def test_the_difference_is_of_the_totals_and_turns_with_its_sides(one: np.ndarray, other: np.ndarray) -> None:
     there, back = difference(one, other), difference(other, one)
@@ -65,6 +65,18 @@ def test_no_difference_is_certain() -> None:
     values = np.exp(np.random.default_rng(0).normal(0, 0.01, (300, 1)).cumsum(0))
     assert difference(values, values) == {"value": 0, "ci95": [0, 0]}
     assert difference(values[:3], values[:3] * [[1], [1], [2]])["ci95"] == pytest.approx([-np.log(2)] * 2)
+
+
+@pytest.mark.parametrize("bars", [4, 12, 31, 500])
+def test_a_single_jump_has_an_interval(bars: int) -> None:
+    """One hour differs, all others do not: the block length's formula has nothing to go on."""
+    values = np.ones((bars, 1))
+    values[bars // 2 :] = 2.0
+    told = difference(values, np.ones((bars, 1)))
+    low, high = told["ci95"]
+    assert told["value"] == pytest.approx(np.log(2))
+    assert low == 0
+    assert high > np.log(2)
 
 
 def test_the_interval_of_independent_returns_is_the_normal_one() -> None:
