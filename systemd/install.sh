@@ -1,0 +1,71 @@
+#!/bin/sh
+# Installs hourhand from this checkout as a service, or brings an installed one up to date. Run it as root; running it
+# again changes no settings, no ledger and no registry.
+#
+#   systemd/install.sh               the daemon
+#   systemd/install.sh --training    the daemon, and the weekly retraining (needs 2 GB more)
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+home=/opt/hourhand
+state=/var/lib/hourhand
+config=/etc/hourhand/bot.toml
+extras=notify,postgres
+training=
+case "${1:-}" in
+    "") ;;
+    --training) training=yes extras=$extras,training ;;
+    *) echo "usage: $0 [--training]" >&2; exit 2 ;;
+esac
+[ "$(id -u)" = 0 ] || { echo "$0: run it as root" >&2; exit 1; }
+python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    { echo "$0: needs Python 3.11 or newer with venv: apt install python3-venv" >&2; exit 1; }
+
+echo "the program: $home"
+[ -x $home/bin/python ] || python3 -m venv $home
+pip="$home/bin/python -m pip install --quiet --disable-pip-version-check"
+[ ! -f "$here/requirements.lock" ] || pip="$pip --constraint $here/requirements.lock"
+if [ $training ]; then
+    # PyTorch's own index has builds without CUDA, which are gigabytes smaller.
+    index=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
+    # shellcheck disable=SC2086
+    $pip ${index:+--extra-index-url $index} torch
+fi
+$pip --upgrade "${here}[$extras]"
+install -D -m 0644 "$here/docs/service.md" $home/share/doc/hourhand/service.md
+ln -sf $home/bin/hourhand $home/bin/hourhand-train /usr/local/bin/
+
+echo "the user: hourhand"
+install -D -m 0644 "$here/systemd/hourhand.sysusers" /usr/lib/sysusers.d/hourhand.conf
+systemd-sysusers hourhand.conf
+install -d -m 0750 -o hourhand -g hourhand $state
+
+if [ -f $config ]; then
+    echo "the settings: $config, left as they are"
+else
+    echo "the settings: $config"
+    install -d -m 0755 /etc/hourhand
+    sed -e "s|\"sqlite:///var/|\"sqlite:///$state/|" -e "s|\"models/current\"|\"$state/models/current\"|" \
+        -e "s|\"var/refresh\"|\"$state/refresh\"|" "$here/config/bot.toml" > $config
+fi
+if [ ! -f /etc/hourhand/environment ]; then
+    install -m 0640 -g hourhand /dev/null /etc/hourhand/environment
+fi
+
+if [ -e $state/models/current ]; then
+    echo "the model: $state/models/current, left as it is"
+else
+    echo "the model: $state/models"
+    install -d -m 0750 -o hourhand -g hourhand $state/models
+    cp -R "$here/models/." $state/models/
+    chown -R hourhand:hourhand $state/models
+fi
+
+echo "the units: /etc/systemd/system"
+for unit in hourhand.service ${training:+hourhand-refresh.service hourhand-refresh.timer}; do
+    install -m 0644 "$here/systemd/$unit" /etc/systemd/system/
+done
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+fi
+echo "done; start it with: systemctl enable --now hourhand${training:+ hourhand-refresh.timer}"
