@@ -22,12 +22,10 @@ def chart(decisions: Sequence[Decision], *, colours: bool) -> str:
     held = [decision.hold_value for decision in decisions]
     figure = plotext.figure
     figure.clear()
-    figure.theme("default" if colours else "colorless")
-    figure.canvas("default")
-    figure.axes(pixel="default")
+    figure.theme("colorless")  # no background of its own: it has to look right on dark and light terminals
     figure.plot_size(_WIDTH, _HEIGHT)
-    figure.draw(figure.signal(days, held, marker="·").lines())
-    figure.draw(figure.signal(days, values, marker="braille").lines())
+    figure.draw(figure.signal(days, held, marker=plotext.marker("·", "blue")).lines())
+    figure.draw(figure.signal(days, values, marker=plotext.marker("braille", "green")).lines())
     figure.title("dollars:  ⢕ value of the account   · the same money, never traded")
     figure.label("days", "x")
     ends = range(int(days[-1]) + 2)

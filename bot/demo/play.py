@@ -183,7 +183,7 @@ def _start(stage: Stage, following: _Following) -> None:
 
 def _outage(stage: Stage, following: _Following, tell: Tell) -> None:
     exchange, story = stage.exchange, following.story
-    tell(f"The exchange goes down for {OUTAGE_HOURS} hours. The daemon backs off, and keeps asking.")
+    tell(f"The exchange goes down for some {OUTAGE_HOURS} hours. The daemon backs off and asks on.")
     went = exchange.clock.now()
     exchange.fault = OUTAGE
     following.for_seconds(exchange.clock.real(OUTAGE_HOURS * HOUR))
