@@ -58,10 +58,8 @@ def flaw(candle: Candle, bar: int) -> str | None:
         return "has a negative volume"
     if candle.high < max(prices) or candle.low > min(prices):
         return "has its open or close outside of high and low"
-    if not 0 <= candle.bar_time <= _LAST_TIME:
-        return "has a time that cannot be"
-    if candle.bar_time % bar:
-        return f"does not start at a multiple of {bar} seconds"
+    if candle.bar_time % bar or not 0 <= candle.bar_time <= _LAST_TIME:
+        return f"does not start at a multiple of {bar} seconds since 1970"
     return None
 
 

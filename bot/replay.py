@@ -8,11 +8,13 @@ from bot import standing
 from bot.candles import Candle, holes, whole
 from bot.clock import Clock
 from bot.errors import UsageError
+from bot.ledger import reading
 from bot.ledger.store import Ledger
 from bot.ledger.writing import Entry, commit_bars
 from bot.trader import POLICY, SYNTHETIC, Trader
 
 BARS_PER_COMMIT: Final = 500
+_END: Final = 2**62
 
 
 def replay(
@@ -23,7 +25,7 @@ def replay(
     progress: Callable[[int, int], object] = lambda _done, _all: None,
 ) -> dict[str, Any]:
     """Decide every candle after the first `warmup`; hours that the run lacks are synthetic. A ledger that has some of
-    them already goes on after its last.
+    them already goes on after its last; where it has candles, of another account even, those are the ones decided on.
 
     Returns `bars`, `trades` and `bars_per_second` of this call. `progress` is told bars done and bars in all.
 
@@ -32,7 +34,9 @@ def replay(
     bar = trader.terms.bar
     with ledger.reading() as connection:
         account = standing.resume(connection, trader, warmup)
-    run = whole(candles, bar)
+        known = reading.candles_between(connection, trader.terms.market, 0, _END)
+    stored = {candle.bar_time: candle for candle in known}
+    run = [stored.get(candle.bar_time, candle) for candle in whole(candles, bar)]
     gaps = dict(holes(candles, bar))
     new: list[Candle] = []
     if account.bar_time is None:
@@ -51,7 +55,7 @@ def replay(
             entry = account.decide(candle, SYNTHETIC if candle.synthetic else POLICY)
             account = account.after(entry)
             entries.append(entry)
-        new += [entry.step.candle for entry in entries]
+        new = [c for c in [*new, *(entry.step.candle for entry in entries)] if c.bar_time not in stored]
         events = [
             (clock.now(), "gap", {"bar_time": t, "bars": gaps[t]}) for t in (c.bar_time for c in new) if t in gaps
         ]

@@ -136,8 +136,8 @@ fills: Final = Table(
     PrimaryKeyConstraint("account", "bar_time"),
     ForeignKeyConstraint(["account", "bar_time"], [decisions.c.account, decisions.c.bar_time]),
     CheckConstraint("side IN ('buy', 'sell')", name="side"),
-    *(_positive(name) for name in ("price", "amount", "cost")),
-    _not_negative("commission"),
+    _positive("price"),
+    *(_not_negative(name) for name in ("amount", "cost", "commission")),  # 0 where a trade is too small for a double
     sqlite_strict=True,
 )
 

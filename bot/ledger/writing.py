@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bot.candles import Candle
 from bot.checkpoint import Model
@@ -93,8 +93,11 @@ def _open(connection: Connection, entry: Entry) -> str:
 
 
 def _add_model(connection: Connection, model: Model, bar_time: int) -> None:
-    known = select(tables.models.c.model_id).where(tables.models.c.model_id == model.model_id)
-    if connection.execute(known).first() is None:
+    m = tables.models.c
+    known = connection.execute(select(m.first_bar_time).where(m.model_id == model.model_id)).scalar_one_or_none()
+    if known is not None and bar_time < known:  # in another account
+        connection.execute(update(tables.models).where(m.model_id == model.model_id).values(first_bar_time=bar_time))
+    if known is None:
         connection.execute(
             insert(tables.models).values(
                 model_id=model.model_id,
