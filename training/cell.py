@@ -11,12 +11,17 @@ The gradients are those of truncated backpropagation through time over whole win
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bot.policy import Sizes
+
+
+_ONEDNN: Final = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+)
 
 
 class Fused(NamedTuple):
@@ -73,6 +78,16 @@ def tape(sizes: Sizes, steps: int, windows: int, device: torch.device | str = "c
     return Tape(slabs, room(steps, 4 * n), room(steps + 1, n), room(steps, n), room(steps, 4))
 
 
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """`left @ right`. On the CPU by oneDNN, as for a Linear layer that is compiled: the matrix product of torch's CPU
+    builds is MKL's, which leaves the wider half of the vector units of some processors unused.
+    """
+    if _ONEDNN is None or left.device.type != "cpu" or left.dtype != torch.float32:
+        return left @ right
+    fast: Tensor = _ONEDNN(left, right.T, None, "none", [], "")
+    return fast
+
+
 def advance(fused: Fused, seen: Tensor, tape: Tape, t: int, after: int) -> None:
     """One step: from `seen` (inputs + 1, windows), slab and cell `t` to slab and cell `after` and the answers of `t`.
 
@@ -82,10 +97,10 @@ def advance(fused: Fused, seen: Tensor, tape: Tape, t: int, after: int) -> None:
     body = tape.slabs[t, :f]
     torch.mm(fused.first, seen, out=body).relu_()
     gates = tape.gates[t]
-    torch.mm(fused.gates, tape.slabs[t, : f + n + 1], out=gates).sigmoid_()
+    torch.sigmoid(product(fused.gates, tape.slabs[t, : f + n + 1]), out=gates)
     keep, forget, new, out = gates.view(4, n, -1)
     cell = torch.mul(forget, tape.cells[t], out=tape.cells[after])
-    cell.addcmul_(keep, new, value=4).sub_(keep, alpha=2)
+    cell.addcmul_(keep, new, value=4.0).sub_(keep, alpha=2.0)
     squashed = torch.sigmoid(cell, out=tape.squashed[t])
     torch.mul(out, squashed, out=tape.slabs[after, f : f + n]).sub_(out, alpha=0.5)
     torch.mm(fused.heads, tape.slabs[after, f:], out=tape.answers[t])
@@ -131,13 +146,13 @@ class Unroll(torch.autograd.Function):
             torch.ops.aten.sigmoid_backward.grad_input(scratch, squashed, grad_input=scratch)
             cell.add_(scratch)
             torch.mul(cell, ctx.room.cells[t], out=d_forget)
-            torch.mul(cell, 4, out=scratch)
+            torch.mul(cell, 4.0, out=scratch)
             torch.sub(new, 0.5, out=d_keep).mul_(scratch)
             torch.mul(keep, scratch, out=d_new)
             cell.mul_(forget)
             torch.ops.aten.sigmoid_backward.grad_input(d_gates, ctx.room.gates[t], grad_input=d_gates)
-            gates.addmm_(d_gates, slabs[t, : f + n + 1].T)
-            torch.mm(to_below, d_gates, out=below)
+            gates.add_(product(d_gates, slabs[t, : f + n + 1].T))
+            below = product(to_below, d_gates)
             body = below[:f]
             torch.ops.aten.threshold_backward.grad_input(body, slabs[t, :f], 0, grad_input=body)
             first.addmm_(body, ctx.seen[t].T)

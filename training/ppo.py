@@ -101,20 +101,30 @@ class Learner:
         the order of `Progress`, and the number of steps. A pass whose mean KL divergence passes the target is the
         last one.
         """
-        ppo, size = self.settings.ppo, self.room.slabs.shape[2]
+        ppo = self.settings.ppo
         told, updates = torch.zeros(6), 0
         for _ in range(ppo.passes):
             divergence = 0.0
-            for start in range(0, self.env.accounts, size):
-                part = slice(start, start + size)
-                some = Experience(*(tensor[..., part] for tensor in experience))
-                figures = self._learn(some, Targets(*(tensor[..., part] for tensor in targets)))
+            for some, wanted in self.minibatches(experience, targets):
+                figures = self._learn(some, wanted)
                 told += figures
                 divergence += float(figures[3]) / ppo.minibatches
                 updates += 1
             if ppo.target_kl and divergence > ppo.target_kl:
                 break
         return told / updates, updates
+
+    def minibatches(self, experience: Experience, targets: Targets) -> list[tuple[Experience, Targets]]:
+        """The windows in parts, in their order: they started anywhere, so any part of them is a random one."""
+        size = self.room.slabs.shape[2]
+        parts = [slice(start, start + size) for start in range(0, self.env.accounts, size)]
+        return [
+            (
+                Experience(*(tensor[..., part] for tensor in experience)),
+                Targets(*(tensor[..., part] for tensor in targets)),
+            )
+            for part in parts
+        ]
 
     def _learn(self, experience: Experience, targets: Targets) -> Tensor:
         answers = self.network(experience.seen, experience.at_heads, self.room)

@@ -91,6 +91,10 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     account: AccountSettings = AccountSettings()
     run: RunSettings = RunSettings()
 
+    def lasting(self, steps: int) -> "TrainingSettings":
+        """The same for another number of environment steps."""
+        return msgspec.structs.replace(self, ppo=msgspec.structs.replace(self.ppo, steps=steps))
+
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps of one iteration."""

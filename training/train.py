@@ -179,7 +179,7 @@ def _train(told: argparse.Namespace, candles: Sequence[Candle], recipe: dict[str
 def _settings(told: argparse.Namespace) -> TrainingSettings:
     settings = load_training_settings(told.config, told.preset)
     steps = told.steps or (told.episodes and told.episodes * settings.windows.length) or settings.ppo.steps
-    return msgspec.structs.replace(settings, ppo=msgspec.structs.replace(settings.ppo, steps=steps))
+    return settings.lasting(steps)
 
 
 def _check(told: argparse.Namespace, settings: TrainingSettings, threads: int, candles: int) -> None:

@@ -1,0 +1,234 @@
+"""`hourhand-train bench`: the trainer's speed beside the article's loop, RecurrentPPO, and what the products allow.
+
+Every measurement is a process of its own, on the same cores; they take turns, round after round, so that a machine's
+other work meets all of them. Figures are medians over the rounds, ratios are taken within a round.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from bot.candles import Candle, bar_seconds, whole
+from bot.commands.common import add_json, show
+from bot.errors import UsageError
+from training.article import PASSES, train_article
+from training.candles import between, numbers, read_file, utc_date
+from training.environment import BitcoinTradingEnv, frame
+from training.ppo import Learner, Sum, aims, losses, objective
+from training.rollout import collect
+from training.run import learn, one_thread
+from training.settings import TrainingSettings, load_training_settings
+from training.team import Team
+
+ENVIRONMENTS: Final = (16, 32, 64)
+_ARTICLE_EPISODES: Final = 8
+_ITERATIONS: Final = 3
+_LENGTH: Final = 500
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `bench`."""
+    parser.description = (
+        "Measure environment steps a second of the trainer (--preset bench), the article's loop and "
+        "sb3-contrib's RecurrentPPO, in turns on the same cores, and what matrix products alone would allow."
+    )
+    parser.epilog = "example: hourhand-train bench --candles btcusd_1h.csv --threads 1"
+    parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
+    parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
+    parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="cores to pin everything to (1)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns that each one gets (5)")
+    add_json(parser)
+    parser.set_defaults(run=_bench_command)
+
+
+def _bench_command(told: argparse.Namespace) -> int:
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= told.threads <= len(cores) or told.rounds < 1:
+        raise UsageError(f"--threads is 1 to {len(cores)} here, --rounds 1 or more")
+    os.sched_setaffinity(0, cores[: told.threads])
+    candles, origin = read_file(told.candles)
+    candles = whole(between(candles, told.since, told.until), bar_seconds(origin.timeframe))
+    show(measured(candles, told.threads, told.rounds), as_json=told.json)
+    return 0
+
+
+def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, Any]:
+    """Everything that the command prints; speeds in environment steps a second, memory in bytes."""
+    settings = _settings(1)
+    tries = [(_apart(_recurrent_ppo, candles, threads, count)["pace"], count) for count in ENVIRONMENTS]
+    environments = max(tries)[1]
+    turns = []
+    for _ in range(rounds):
+        turns.append(
+            {
+                "article": _apart(_article, candles, threads)["pace"],
+                "recurrent_ppo": _apart(_recurrent_ppo, candles, threads, environments)["pace"],
+                "ours": (ours := _apart(_ours, candles, threads))["pace"],
+                "limit": _apart(_products, threads)["pace"] / step_flop(settings),
+                "memory": ours["memory"],
+            }
+        )
+    middle = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+    ratios = {
+        f"times_{other}": statistics.median(turn["ours"] / turn[other] for turn in turns)
+        for other in ("article", "recurrent_ppo", "limit")
+    }
+    return {
+        "threads": threads,
+        "rounds": rounds,
+        **{name: round(figure) for name, figure in middle.items()},
+        **{name: round(figure, 2) for name, figure in ratios.items()},
+        "recurrent_ppo_environments": environments,
+        "kflop_per_step": round(step_flop(settings) / 1e3, 1),
+        "microseconds_per_step": _apart(_parts, candles, 1),
+    }
+
+
+def _apart(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        return alone.submit(work, *arguments).result()
+
+
+def _article(candles: Sequence[Candle], threads: int) -> dict[str, float]:
+    torch.set_num_threads(threads)
+    train_article(candles, 1)
+    done = train_article(candles, _ARTICLE_EPISODES, seed=1)
+    return {"pace": done.steps / done.seconds}
+
+
+def _recurrent_ppo(candles: Sequence[Candle], threads: int, environments: int) -> dict[str, float]:
+    """RecurrentPPO with the article's widths, one LSTM for policy and value, windows of 500 and three passes."""
+    torch.set_num_threads(threads)
+    try:
+        contrib, baselines = import_module("sb3_contrib"), import_module("stable_baselines3.common")
+    except ImportError as error:
+        raise UsageError("bench compares with sb3-contrib, which is not installed: pip install sb3-contrib") from error
+    body = import_module("stable_baselines3.common.torch_layers").BaseFeaturesExtractor
+    vector = import_module(f"{baselines.__name__}.vec_env").DummyVecEnv
+
+    class First(body):  # type: ignore[misc] # the library has no types
+        """The article's first layer."""
+
+        def __init__(self, space: Any) -> None:
+            super().__init__(space, 64)
+            self.layer = torch.nn.Sequential(torch.nn.Linear(7, 64), torch.nn.ReLU())
+
+        def forward(self, seen: Tensor) -> Tensor:
+            out: Tensor = self.layer(seen)
+            return out
+
+    table = frame(candles)
+    model = contrib.RecurrentPPO(
+        "MlpLstmPolicy",
+        vector([lambda: BitcoinTradingEnv(table) for _ in range(environments)]),
+        n_steps=_LENGTH,
+        batch_size=environments * _LENGTH // 4,
+        n_epochs=PASSES,
+        device="cpu",
+        policy_kwargs={
+            "features_extractor_class": First,
+            "lstm_hidden_size": 32,
+            "net_arch": [],
+            "shared_lstm": True,
+            "enable_critic_lstm": False,
+        },
+    )
+    began = time.perf_counter()
+    model.learn(environments * _LENGTH)
+    return {"pace": environments * _LENGTH / (time.perf_counter() - began)}
+
+
+def _settings(iterations: int) -> TrainingSettings:
+    settings = load_training_settings(preset="bench")
+    return settings.lasting(iterations * settings.steps_per_iteration)
+
+
+def _ours(candles: Sequence[Candle], threads: int) -> dict[str, float]:
+    settings = _settings(_ITERATIONS)
+    _, reached = learn(numbers(candles), settings, threads=threads)
+    mine, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    memory = 1024 * (mine + (threads - 1) * others)
+    return {"pace": settings.ppo.steps / reached.seconds, "memory": memory}
+
+
+def step_flop(settings: TrainingSettings) -> float:
+    """Floating-point operations of the matrix products behind one environment step: one forward in the rollout,
+    `passes` forward and twice as many backward in the update. Two for each multiplication.
+    """
+    net = settings.network
+    forward = 2 * (net.fc1 * 8 + 4 * net.lstm * (net.fc1 + net.lstm + 1) + 4 * (net.lstm + 1))
+    return forward * (1 + 3 * settings.ppo.passes)
+
+
+def _products(threads: int) -> dict[str, float]:
+    with one_thread(), Team(threads, _multiply_along, ()) as team:
+        return {"pace": float(_multiply(team.total))}
+
+
+def _multiply_along(_rank: int, total: Sum) -> None:
+    _multiply(total)
+
+
+def _multiply(total: Sum, seconds: float = 1.0) -> Tensor:
+    """Operations a second of the gates' three products as the trainer meets them, over all processes at once."""
+    settings = _settings(1)
+    f, n = settings.network.fc1, settings.network.lstm
+    windows = settings.windows.count // settings.ppo.minibatches
+    gates, seen, slope = torch.rand(4 * n, f + n), torch.rand(f + n, windows), torch.rand(4 * n, windows)
+    forward, back, weights = torch.empty(4 * n, windows), torch.empty(f + n, windows), torch.empty(4 * n, f + n)
+    total(torch.zeros(1))
+    rounds, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        for _ in range(100):
+            torch.mm(gates, seen, out=forward)
+            torch.mm(gates.T, slope, out=back)
+            torch.mm(slope, seen.T, out=weights)
+        rounds += 100
+    flop = 3 * 2 * 4 * n * (f + n) * windows * rounds
+    return total(torch.tensor(flop / (time.perf_counter() - began), dtype=torch.float64))
+
+
+def _parts(candles: Sequence[Candle], threads: int) -> dict[str, float]:
+    """Where one iteration's time goes on one thread, in microseconds per environment step."""
+    torch.set_num_threads(threads)
+    settings = _settings(2)
+    learner = Learner(numbers(candles), settings, seed=0)
+    learner.iterate(0, 2)
+    spent = dict.fromkeys(("rollout", "advantages", "forward", "loss", "backward", "adam"), 0.0)
+
+    def clock(names: Sequence[str], times: Sequence[float]) -> None:
+        for name, (before, after) in zip(names, pairwise(times), strict=True):
+            spent[name] += after - before
+
+    now = time.perf_counter
+    times = [now()]
+    experience = collect(learner.env, learner.network, settings.reward.unit, torch.Generator().manual_seed(0))
+    times.append(now())
+    targets = aims(experience, settings.ppo, learner.total)
+    clock(("rollout", "advantages"), [*times, now()])
+    for some, wanted in learner.minibatches(experience, targets) * settings.ppo.passes:
+        times = [now()]
+        answers = learner.network(some.seen, some.at_heads, learner.room)
+        times.append(now())
+        figures = losses(answers, some, wanted, settings.ppo)
+        (slope,) = torch.autograd.grad(objective(figures, settings.ppo), answers, retain_graph=True)
+        times.append(now())
+        answers.backward(slope)
+        times.append(now())
+        learner.optimizer.step()
+        learner.optimizer.zero_grad()
+        clock(("forward", "loss", "backward", "adam"), [*times, now()])
+    return {name: round(1e6 * seconds / settings.steps_per_iteration, 3) for name, seconds in spent.items()}
