@@ -7,7 +7,7 @@ from bot.clock import utc
 from bot.commands.common import add_config, add_json, read_settings, show
 from bot.commands.tables import show_table
 from bot.ledger.store import open_reader
-from bot.report.courses import account_names, common, figures
+from bot.report.courses import account_names, common, course, figures
 
 _COLUMNS: Final = {
     "account": "account",
@@ -32,10 +32,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--account", action="append", metavar="A", help="only this one; may be repeated (default: all on the market)"
     )
     parser.epilog = (
-        "Over the hours that all of the accounts decided. Log return is ln(last value / first value); over hold is that\n"
-        "less the initial holdings' own, over mix less that of the account's own mean share in coins held constant free\n"
-        "of cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean share in\n"
-        "coins, turnover the value traded in multiples of the account's.\n\n"
+        "Over the hours that all accounts decided. Log return is ln(last value / first value); over hold is that\n"
+        "less the initial holdings' own; over mix less that of the account's own mean share in coins, held constant\n"
+        "free of cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean\n"
+        "share in coins, turnover the value traded in multiples of the account's.\n\n"
         "example: hourhand compare --account main --account shadow-f26e4db833a96e03"
     )
 
@@ -46,7 +46,8 @@ def call(options: Namespace) -> int:
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         names = options.account or account_names(connection, settings.account.name)
-        told = [figures(one) for one in common(connection, list(dict.fromkeys(names)))]
+        courses = [course(connection, name) for name in dict.fromkeys(names)]
+        told = [figures(one) for one in common(connection, courses)]
     ledger.close()
     span = {name: told[0][name] for name in ("first", "last", "bars")}
     hold = {"log_return": told[0]["hold_log_return"], "max_drawdown": told[0]["hold_max_drawdown"]}

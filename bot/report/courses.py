@@ -96,19 +96,16 @@ def course(connection: Connection, account: str, first: int = 0, end: int = 2**6
     )
 
 
-def common(connection: Connection, names: Sequence[str]) -> list[Course]:
-    """The courses of these accounts over the hours that all of them decided.
-
-    Raises UsageError where there are none.
-    """
-    whole = [course(connection, name) for name in names]
+def common(connection: Connection, whole: Sequence[Course]) -> list[Course]:
+    """The courses cut to the hours that all of them have. Raises UsageError where there are none."""
     first = max(int(one.bar_times[0]) for one in whole)
     last = min(int(one.bar_times[-1]) for one in whole)
     if first > last:
-        raise UsageError(f"the accounts {', '.join(names)} have no hours in common: choose some with --account")
+        names = ", ".join(one.terms.name for one in whole)
+        raise UsageError(f"the accounts {names} have no hours in common: choose some with --account")
     return [
         one if (one.bar_times[0], one.bar_times[-1]) == (first, last) else course(connection, name, first, last + 1)
-        for name, one in zip(names, whole, strict=True)
+        for name, one in ((one.terms.name, one) for one in whole)
     ]
 
 

@@ -1,0 +1,52 @@
+"""`hourhand report`."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sqlalchemy import select
+
+from bot.commands.common import add_config, add_json, read_settings, show
+from bot.errors import UsageError
+from bot.ledger import tables
+from bot.ledger.store import open_reader
+from bot.report.courses import account_names, common, course, figures
+from bot.report.page import Event, page
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of `report`."""
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; overwritten if there")
+    parser.add_argument(
+        "--account", action="append", metavar="A", help="only this one; may be repeated (default: all on the market)"
+    )
+    parser.epilog = (
+        "One file that needs nothing else: value against holding and the constant mix, price with the trades on it,\n"
+        "share in coins, drawdown, probabilities, costs, months, models and events; several accounts side by side.\n\n"
+        "example: hourhand report --out report.html"
+    )
+
+
+def call(options: Namespace) -> int:
+    """Write the page."""
+    settings, _ = read_settings(options)
+    ledger = open_reader(settings.ledger.url)
+    with ledger.reading() as connection:
+        names = options.account or account_names(connection, settings.account.name)
+        courses = [course(connection, name) for name in dict.fromkeys(names)]
+        beside = common(connection, courses)
+        e = tables.events.c
+        events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
+    ledger.close()
+    text = page(courses, beside, events).encode()
+    try:
+        options.out.write_bytes(text)
+    except OSError as error:
+        raise UsageError(f"report: {options.out} cannot be written: {error}") from error
+    told = {"out": str(options.out), "bytes": len(text)}
+    if options.json:
+        show({**told, "accounts": [figures(one) for one in courses]}, as_json=True)
+    else:
+        show(told, as_json=False)
+    return 0
