@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bot.checkpoint import load
 from bot.errors import ModelError
-from bot.registry import read_pointer, resolve
+from bot.registry import folder_of, read_pointer, resolve
 from bot.settings import Settings
 from bot.trader import Trader
 
@@ -23,7 +23,7 @@ def crew(settings: Settings) -> list[Trader]:
         traders.append(Trader(terms._replace(name=challenger.name), model, challenger.mode or mode))
     if not pointer.is_dir():
         for model_id in read_pointer(pointer).shadows:
-            model = load(pointer.parent / model_id)
+            model = load(folder_of(pointer, model_id))
             traders.append(Trader(terms._replace(name=f"shadow-{model_id}"), model, mode))
     names = [trader.terms.name for trader in traders]
     if len(set(names)) < len(names):

@@ -31,6 +31,7 @@ from bot.waiting import Stopped
 
 ONCE_SECONDS: Final = 30.0
 TICK_SECONDS: Final = 1.0  # wakes the loop by the monotonic clock, whatever happens to the machine's
+SWAP_SECONDS: Final = 0.5  # a model is taken up right after a poll, or this long before the next: no bar waits for it
 HEARTBEAT_SECONDS: Final = 900.0
 FOREVER: Final = 1e10  # seconds; a longer delay would be lost in the rounding of times
 
@@ -122,25 +123,33 @@ class _Loop:
         self.poller, self.models, self.delay = poller, models, min(poll_delay, FOREVER)
         self.exchange, self.ledger = Outage(), Outage()
         self.failures = 0
+        self.not_before = time.monotonic()
         self.watchdog = watchdog_seconds()
         self.fed = 0.0
 
     def run(self) -> None:
         clock, waiter = self.poller.clock, self.poller.waiter
-        not_before = beat = time.monotonic()
+        beat = time.monotonic()
         while not waiter.stopping:
-            self._take_up()
             self._feed_watchdog()
             self._tell_of_observers()
-            due = not self.poller.is_up_to_date(clock.now() - self.delay)
-            if due and time.monotonic() >= not_before:
+            due = self._left() <= 0
+            if due:
                 wait = self._attempt()
-                not_before = time.monotonic() + clock.real(wait)
+                self.not_before = time.monotonic() + clock.real(wait)
+            if due or self._left() > SWAP_SECONDS:
+                self._take_up()
             if time.monotonic() >= beat + HEARTBEAT_SECONDS:
                 beat = time.monotonic()
                 self._beat()
-            left = not_before - time.monotonic() if due else clock.real(self._until_due())
-            waiter.wait(min(max(left, 0.0), TICK_SECONDS))
+            waiter.wait(min(max(self._left(), 0.0), TICK_SECONDS))
+
+    def _left(self) -> float:
+        """Seconds of the machine until the next poll; none or less where it is due."""
+        clock = self.poller.clock
+        if self.poller.is_up_to_date(clock.now() - self.delay):
+            return clock.real(self._until_due())
+        return self.not_before - time.monotonic()
 
     def _until_due(self) -> float:
         """Seconds until `delay` after the next close."""

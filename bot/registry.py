@@ -6,7 +6,6 @@ rename is a promotion, whole or not at all.
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +65,8 @@ def model_ids(pointer: Path) -> list[str]:
     folder = pointer.parent
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if (entry / checkpoint.MANIFEST).is_file())
+    whole = (entry for entry in folder.iterdir() if not entry.name.startswith("."))  # a copy under way has a dot
+    return sorted(entry.name for entry in whole if (entry / checkpoint.MANIFEST).is_file())
 
 
 def publish(pointer: Path, source: Path, recent: Sequence[Candle] = ()) -> Model:
@@ -80,10 +80,11 @@ def publish(pointer: Path, source: Path, recent: Sequence[Candle] = ()) -> Model
     state = trader.start()
     for candle in recent:
         state = trader.step(state, candle).state
-    try:
-        checkpoint.save(model, folder_of(pointer, model.model_id))
-    except OSError as error:
-        raise ModelError(f"the model could not be copied to {pointer.parent}: {error}") from error
+    with _locked(pointer):
+        try:
+            checkpoint.save(model, folder_of(pointer, model.model_id))
+        except OSError as error:
+            raise ModelError(f"the model could not be copied to {pointer.parent}: {error}") from error
     return model
 
 
@@ -156,21 +157,23 @@ def _change(pointer: Path, change: Callable[[Pointer | None], Pointer]) -> Point
 
 @contextmanager
 def _locked(pointer: Path) -> Iterator[None]:
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    with (pointer.parent / f".{pointer.name}.lock").open("w") as handle:
+    try:
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        handle = (pointer.parent / f".{pointer.name}.lock").open("w")
+    except OSError as error:
+        raise ModelError(f"the registry {pointer.parent} cannot be written: {error}") from error
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def _write(pointer: Path, content: bytes) -> None:
-    number, name = tempfile.mkstemp(prefix=f".{pointer.name}.", dir=pointer.parent)
-    temporary = Path(name)
+    temporary = pointer.with_name(f".{pointer.name}.new")  # what a kill leaves is overwritten by the next
     try:
-        with os.fdopen(number, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(pointer)
     except OSError as error:
         temporary.unlink(missing_ok=True)
