@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import select
 
+from bot.account import Terms
 from bot.candles import Candle
 from bot.checkpoint import Model, Network, build
 from bot.clock import Clock
@@ -24,6 +25,7 @@ from bot.ledger import tables
 from bot.ledger.store import Ledger, open_reader, open_writer
 from bot.policy import Sizes
 from bot.poller import Poller
+from bot.replay import replay
 from bot.settings import Settings
 from bot.simulator.generate import START, generate
 from bot.simulator.server import LoopbackExchange
@@ -31,6 +33,7 @@ from bot.trader import Trader
 from bot.waiting import Waiter
 
 HOUR = 3600
+MARKET = "bitfinex:BTC/USD:1h"
 PROVEN = ("accounts", "models", "candles", "decisions", "fills", "states")
 
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -156,6 +159,14 @@ def events_at(url: str) -> list[str]:
             return list(connection.execute(select(tables.events.c.kind).order_by(tables.events.c.id)).scalars())
     finally:
         ledger.close()
+
+
+def filled(file: Path, model: Model, bars: int = 30) -> Path:
+    """A ledger of a replay of generated candles, 10 of them warm-up."""
+    ledger = open_writer(f"sqlite:///{file}")
+    replay(ledger, Trader(Terms("main", MARKET), model), generate(10 + bars, seed=5, holes=0, quiet=0), 10)
+    ledger.close()
+    return file
 
 
 def copy_of(file: Path, target: Path) -> Path:

@@ -26,7 +26,11 @@ def address_of(url: str) -> URL:
             address = address.set(drivername="postgresql+psycopg")
         if address.get_backend_name() not in ("sqlite", "postgresql"):
             raise UsageError(f"ledger.url: {address.render_as_string()} is neither sqlite:/// nor postgresql://")
-        address.get_dialect()
+        address.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise UsageError(
+            "ledger.url: PostgreSQL needs the extra `postgres`: pip install 'hourhand[postgres]'"
+        ) from error
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise UsageError(f"ledger.url: {url!r} is not a database URL: {error}") from error
     return address

@@ -62,20 +62,17 @@ def open_writer(url: str) -> Ledger:
     address = address_of(url)
     name = address.render_as_string()
     file = file_of(address)
-    lock = None
-    if file is not None:
-        lock = _locked(file)
+    lock = None if file is None else _locked(file)
+    engine = (
+        sqlite_engine(file.as_uri() if file else "")
+        if address.get_backend_name() == "sqlite"
+        else postgres_engine(address)
+    )
+    ledger = Ledger(engine, name, lock)
     try:
-        engine = (
-            sqlite_engine(file.as_uri() if file else "")
-            if address.get_backend_name() == "sqlite"
-            else postgres_engine(address)
-        )
-        ledger = Ledger(engine, name, lock)
         _prepare(ledger, file)
     except BaseException:
-        if lock is not None:
-            lock.close()
+        ledger.close()
         raise
     return ledger
 
@@ -99,10 +96,14 @@ def open_reader(url: str) -> Ledger:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
     ledger = Ledger(engine, name)
-    with ledger.reading() as connection:
-        found = _version(connection, name)
-    if found != REVISION:
-        raise LedgerError(f"the ledger {name} is empty or of an older version: `hourhand run` brings it up to date")
+    try:
+        with ledger.reading() as connection:
+            found = _version(connection, name)
+        if found != REVISION:
+            raise LedgerError(f"the ledger {name} is empty or of an older version: `hourhand run` brings it up to date")
+    except BaseException:
+        ledger.close()
+        raise
     return ledger
 
 

@@ -13,10 +13,9 @@ from bot.replay import replay
 from bot.simulator.server import LoopbackExchange
 from bot.trader import Trader
 from bot.verify import verify
-from tests.harness import HOUR, Dial, World, all_rows, hourhand, model_of, rows_at
+from tests.harness import HOUR, MARKET, Dial, World, all_rows, hourhand, model_of, rows_at
 
 BARS, WARMUP = 5_000, 100
-MARKET = "bitfinex:BTC/USD:1h"
 MODEL = model_of(11)
 
 

@@ -10,31 +10,19 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from bot.account import Terms
 from bot.errors import LedgerError, LedgerInUseError, LedgerUnavailableError, UsageError
 from bot.ledger import reading, tables
 from bot.ledger.store import is_in_use, open_reader, open_writer
-from bot.replay import replay
 from bot.simulator.generate import generate
-from bot.trader import Trader
-from tests.harness import all_rows, hourhand, model_of, rows_at
+from tests.harness import all_rows, filled, hourhand, model_of, rows_at
 
-MARKET = "bitfinex:BTC/USD:1h"
 MODEL = model_of(1)
 CANDLES = generate(120, seed=5, holes=0, quiet=0)
 
 
-def filled(file: Path, bars: int = 30) -> Path:
-    """A ledger of a replay of some bars."""
-    ledger = open_writer(f"sqlite:///{file}")
-    replay(ledger, Trader(Terms("main", MARKET), MODEL), CANDLES[: 10 + bars], 10)
-    ledger.close()
-    return file
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return filled(tmp_path / "ledger.sqlite")
+    return filled(tmp_path / "ledger.sqlite", MODEL)
 
 
 def spoilt(file: Path, statement: str) -> None:

@@ -14,9 +14,8 @@ from bot.replay import replay
 from bot.simulator.generate import START, generate
 from bot.trader import Trader
 from bot.verify import verify
-from tests.harness import HOUR, all_rows, model_of, world_of
+from tests.harness import HOUR, MARKET, all_rows, model_of, world_of
 
-MARKET = "bitfinex:BTC/USD:1h"
 MODEL = model_of(1)
 CANDLES = generate(120, seed=5, holes=0, quiet=0)
 

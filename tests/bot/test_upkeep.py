@@ -10,34 +10,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bot.account import Terms
 from bot.errors import LedgerError, LedgerUnavailableError, UsageError
 from bot.ledger import store, tables
 from bot.ledger.migrate import MIGRATIONS
 from bot.ledger.migrate import migrate as to_head
 from bot.ledger.store import backup, open_reader, open_writer
-from bot.replay import replay
 from bot.simulator.generate import generate
-from bot.trader import Trader
 from bot.verify import verify
-from tests.harness import events_at, model_of, rows_at, world_of
+from tests.harness import events_at, filled, model_of, rows_at, world_of
 
-MARKET = "bitfinex:BTC/USD:1h"
 MODEL = model_of(1)
 CANDLES = generate(120, seed=5, holes=0, quiet=0)
 
 
-def filled(file: Path, bars: int = 30) -> Path:
-    """A ledger of a replay of some bars."""
-    ledger = open_writer(f"sqlite:///{file}")
-    replay(ledger, Trader(Terms("main", MARKET), MODEL), CANDLES[: 10 + bars], 10)
-    ledger.close()
-    return file
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return filled(tmp_path / "ledger.sqlite")
+    return filled(tmp_path / "ledger.sqlite", MODEL)
 
 
 def test_a_backup_is_whole_while_the_daemon_writes(tmp_path: Path) -> None:
