@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from bot.features import Array
+from bot.report.charts import thinned
 
 # From Okabe and Ito's palette, whose colours everybody can tell apart; dashes tell them apart without colour.
 POLICY: Final[Mapping[str, Any]] = {"color": "#0072B2", "lw": 1.5}
@@ -30,7 +31,6 @@ _STYLE: Final[dict[Any, Any]] = {
     "figure.constrained_layout.use": True,
     "svg.hashsalt": "hourhand",
 }
-_POINTS: Final = 1500
 
 
 def figure(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
@@ -61,13 +61,9 @@ def days(bar_times: Sequence[int]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
     return np.array(bar_times, "datetime64[s]")
 
 
-def _thin(length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.unique(np.linspace(0, length - 1, min(length, _POINTS)).round().astype(np.int64))
-
-
 def line(axes: Axes, times: Any, values: Array, label: str, **style: Any) -> None:
-    """A line through at most 1,500 of the points: more than a page can show only make it heavy."""
-    chosen = _thin(len(values))
+    """A line through the points that can be seen, peaks and troughs among them: the others only make a page heavy."""
+    chosen = thinned(values)
     axes.plot(np.asarray(times)[chosen], values[chosen], label=label, **style)
 
 
@@ -83,7 +79,7 @@ def daily(runs: Array, bars: int = 24) -> Array:
 def band(axes: Axes, times: Any, runs: Array) -> None:
     """The range from the lowest to the highest of the runs (n, R)."""
     if runs.shape[1] > 1:
-        chosen = _thin(len(runs))
+        chosen = np.union1d(thinned(runs.min(1)), thinned(runs.max(1)))
         low, high = runs.min(1)[chosen], runs.max(1)[chosen]
         axes.fill_between(np.asarray(times)[chosen], low, high, color=POLICY["color"], alpha=0.15, lw=0)
 
