@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from importlib import import_module
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -70,17 +69,15 @@ def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, 
     settings = _settings(1)
     tries = [(_apart(_recurrent_ppo, candles, threads, count)["pace"], count) for count in ENVIRONMENTS]
     environments = max(tries)[1]
-    turns = []
-    for _ in range(rounds):
-        turns.append(
-            {
-                "article": _apart(_article, candles, threads)["pace"],
-                "recurrent_ppo": _apart(_recurrent_ppo, candles, threads, environments)["pace"],
-                "ours": (ours := _apart(_ours, candles, threads))["pace"],
-                "limit": _apart(_products, threads)["pace"] / step_flop(settings),
-                "memory": ours["memory"],
-            }
-        )
+    turns = [
+        {
+            "article": _apart(_article, candles, threads)["pace"],
+            "recurrent_ppo": _apart(_recurrent_ppo, candles, threads, environments)["pace"],
+            **_apart(_ours, candles, threads),
+            "limit": _apart(_products, threads)["pace"] / step_flop(settings),
+        }
+        for _ in range(rounds)
+    ]
     middle = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
     ratios = {
         f"times_{other}": statistics.median(turn["ours"] / turn[other] for turn in turns)
@@ -113,13 +110,13 @@ def _recurrent_ppo(candles: Sequence[Candle], threads: int, environments: int) -
     """RecurrentPPO with the article's widths, one LSTM for policy and value, windows of 500 and three passes."""
     torch.set_num_threads(threads)
     try:
-        contrib, baselines = import_module("sb3_contrib"), import_module("stable_baselines3.common")
+        from sb3_contrib import RecurrentPPO  # noqa: PLC0415 - only here, and only developers have it
+        from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # noqa: PLC0415
+        from stable_baselines3.common.vec_env import DummyVecEnv  # noqa: PLC0415
     except ImportError as error:
         raise UsageError("bench compares with sb3-contrib, which is not installed: pip install sb3-contrib") from error
-    body = import_module("stable_baselines3.common.torch_layers").BaseFeaturesExtractor
-    vector = import_module(f"{baselines.__name__}.vec_env").DummyVecEnv
 
-    class First(body):  # type: ignore[misc] # the library has no types
+    class First(BaseFeaturesExtractor):
         """The article's first layer."""
 
         def __init__(self, space: Any) -> None:
@@ -131,9 +128,9 @@ def _recurrent_ppo(candles: Sequence[Candle], threads: int, environments: int) -
             return out
 
     table = frame(candles)
-    model = contrib.RecurrentPPO(
+    model = RecurrentPPO(
         "MlpLstmPolicy",
-        vector([lambda: BitcoinTradingEnv(table) for _ in range(environments)]),
+        DummyVecEnv([lambda: BitcoinTradingEnv(table) for _ in range(environments)]),
         n_steps=_LENGTH,
         batch_size=environments * _LENGTH // 4,
         n_epochs=PASSES,
@@ -161,7 +158,7 @@ def _ours(candles: Sequence[Candle], threads: int) -> dict[str, float]:
     _, reached = learn(numbers(candles), settings, threads=threads)
     mine, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     memory = 1024 * (mine + (threads - 1) * others)
-    return {"pace": settings.ppo.steps / reached.seconds, "memory": memory}
+    return {"ours": settings.ppo.steps / reached.seconds, "memory": memory}
 
 
 def step_flop(settings: TrainingSettings) -> float:

@@ -18,10 +18,8 @@ from torch import Tensor
 
 from bot.policy import Sizes
 
-
-_ONEDNN: Final = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
-)
+_HAS_ONEDNN: Final = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call] # torch's
+_ONEDNN: Final = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _HAS_ONEDNN else None
 
 
 class Fused(NamedTuple):

@@ -79,6 +79,8 @@ class Learner:
             benchmark=settings.reward.benchmark,
             device=device,
         )
+        rise = candles[1:, 3] / candles[:-1, 3] - 1
+        self.drift = float(rise.mean()) if settings.reward.detrend else 0.0
         self.room = tape(sizes, self.env.length, self.env.accounts // ppo.minibatches, device)
 
     def iterate(self, iteration: int, iterations: int) -> tuple[Progress, Tensor]:
@@ -88,7 +90,7 @@ class Learner:
         """
         words = np.random.SeedSequence([self.seed, self.rank, iteration]).generate_state(1, np.uint64)
         chance = torch.Generator().manual_seed(int(words[0]))
-        experience = collect(self.env, self.network, self.settings.reward.unit, chance)
+        experience = collect(self.env, self.network, self.settings.reward.unit, chance, self.drift)
         targets = aims(experience, self.settings.ppo, self.total)
         if self.settings.ppo.anneal:
             for group in self.optimizer.param_groups:

@@ -43,10 +43,13 @@ def market_seen(env: VectorTradingEnv, network: Network) -> Tensor:
 
 
 @torch.no_grad()
-def collect(env: VectorTradingEnv, network: Network, unit: float, chance: torch.Generator) -> Experience:
+def collect(
+    env: VectorTradingEnv, network: Network, unit: float, chance: torch.Generator, drift: float = 0.0
+) -> Experience:
     """Play one window in every account of `env`, from starts and with actions that `chance` draws.
 
-    Rewards are in multiples of `unit` quote currency.
+    Rewards are in multiples of `unit` quote currency. `drift` is the return an hour that a coin earns unasked: what
+    the exposure earned by it is taken out of rewards and moves (it is no skill), not out of profits.
     """
     env.reset(torch.randint(len(env.close) - env.length, (env.accounts,), generator=chance))
     draws = torch.rand(env.length, env.accounts, generator=chance).to(env.device)
@@ -61,7 +64,8 @@ def collect(env: VectorTradingEnv, network: Network, unit: float, chance: torch.
     ruined = torch.empty(env.length, env.accounts, dtype=torch.bool, device=env.device)
     exposures = torch.empty(env.length, env.accounts, device=env.device)
     compared = env.rules.initial_stocks if env.benchmark == "hold" else 0.0
-    moves = (env.prices.diff(dim=0) / unit).float()
+    earned = drift * env.prices[:-1] / unit
+    moves = (env.prices.diff(dim=0) / unit - earned).float()
     for t in range(env.length + 1):
         account = env.observe_account().T
         if network.at_heads:
@@ -74,7 +78,7 @@ def collect(env: VectorTradingEnv, network: Network, unit: float, chance: torch.
             exposures[t] = env.stocks - compared
             actions[t] = drawn(answers[t, :3], draws[t])
             reward, ruined[t] = env.act(actions[t])
-            rewards[t] = reward / unit
+            rewards[t] = reward / unit - (env.stocks - compared) * earned[t]
     log_probs = log_prob(answers[:-1, :3], actions)
     return Experience(
         seen[:-1],

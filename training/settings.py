@@ -41,6 +41,7 @@ class RewardSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     benchmark: Literal["hold", "initial"] = "hold"
     unit: Positive = 100.0
+    detrend: bool = False
 
 
 class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
