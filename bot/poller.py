@@ -148,7 +148,7 @@ class Poller:
             if self.waiter.stopping:
                 raise Stopped
             reason = self._reason(candle)
-            asked = quote if candle is todo[-1] and reason == POLICY else None
+            asked = quote if reason == POLICY and self._is_young(candle) else None
             due = [place for place, bar_time in enumerate(decided) if bar_time < candle.bar_time]
             entries = {place: accounts[place].decide(candle, reason, asked) for place in due}
             new = early if candle is todo[-1] else []
@@ -189,19 +189,21 @@ class Poller:
     def _reason(self, candle: Candle) -> str:
         if candle.synthetic:
             return SYNTHETIC
-        late = self.schedule.max_decision_delay_seconds
-        if abs(self.feed.skew or 0.0) > late:
+        if abs(self.feed.skew or 0.0) > self.schedule.max_decision_delay_seconds:
             return CLOCK
-        return MISSED if self._age(candle) > late and self.schedule.catch_up == "observe" else POLICY
+        return POLICY if self._is_young(candle) or self.schedule.catch_up == "trade" else MISSED
 
     def _quote(self, todo: Sequence[Candle]) -> Quote | None:
-        """The ticker's best prices, where trades are filled at them and the newest candle is young enough."""
+        """The ticker's best prices, where trades are filled at them and any candle is young enough."""
         if self.standings[0].trader.terms.fill == "close" or not todo:
             return None
-        if self._age(todo[-1]) > self.schedule.max_decision_delay_seconds:
+        if not self._is_young(todo[-1]):
             return None
         ticker = self._ask(self.feed.ticker)
         return Quote(ticker.bid, ticker.ask)
+
+    def _is_young(self, candle: Candle) -> bool:
+        return self._age(candle) <= self.schedule.max_decision_delay_seconds
 
     def _age(self, candle: Candle) -> float:
         return self.clock.now() - candle.bar_time - self.bar

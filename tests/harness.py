@@ -120,11 +120,11 @@ class World:
 
 
 @contextmanager
-def world_of(folder: Path, candles: Sequence[Candle] | None = None) -> Iterator[World]:
-    """A world with generated candles from START on (no holes), or with the given ones."""
+def world_of(folder: Path, candles: Sequence[Candle] | None = None, bar: int = HOUR) -> Iterator[World]:
+    """A world with generated candles from START on (no holes), or with the given ones of `bar` seconds."""
     shown = generate(400, seed=3, holes=0.0, quiet=0.02) if candles is None else candles
-    dial = Dial(shown[0].bar_time + HOUR)
-    with LoopbackExchange(shown, dial.clock) as exchange:
+    dial = Dial(shown[0].bar_time + bar)
+    with LoopbackExchange(shown, dial.clock, bar=bar) as exchange:
         yield World(exchange, dial, folder)
 
 
