@@ -24,15 +24,18 @@ Line = dict[str, Any]
 
 
 def call(*arguments: str, config: Path, clock: str) -> "subprocess.CompletedProcess[str]":
-    """`hourhand ARGUMENTS --config CONFIG` on that clock, to its end."""
-    return subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-m", "bot", *arguments, "--config", str(config)],
-        env=_environment(clock),
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        check=False,
-    )
+    """`hourhand ARGUMENTS --config CONFIG` on that clock, to its end. Raises HourhandError where it has none."""
+    try:
+        return subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "bot", *arguments, "--config", str(config)],
+            env=_environment(clock),
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HourhandError(f"the demo's `hourhand {arguments[0]}` did not end within {_PATIENCE:.0f} s") from error
 
 
 class Daemon:
@@ -77,8 +80,14 @@ class Daemon:
             raise TimeoutError from None
 
     def end(self) -> int:
-        """Its exit code once it has ended, the signal's number negated where one killed it."""
-        return self._process.wait(_PATIENCE)
+        """Its exit code once it has ended, the signal's number negated where one killed it.
+
+        Raises HourhandError where it does not end.
+        """
+        try:
+            return self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise self.failure("does not end") from None
 
     def stop(self) -> int:
         """Ask it to stop as a service manager does; its exit code."""
