@@ -18,7 +18,7 @@ from bot.trader import Decision
 from tests.harness import environment, hourhand, rows_at, settings_of
 
 ROOT = Path(__file__).parents[2]
-SHORT = Plot(bars=120, outage=6, kill=85, hole=105)
+SHORT = Plot(bars=100, outage=4, kill=70, hole=86)
 
 
 def decision(hour: int, reason: str = "policy", value: float = 20_000.0) -> Decision:
