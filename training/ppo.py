@@ -79,8 +79,9 @@ class Learner:
             benchmark=settings.reward.benchmark,
             device=device,
         )
-        rise = candles[1:, 3] / candles[:-1, 3] - 1
-        self.drift = float(rise.mean()) if settings.reward.detrend else 0.0
+        closes = candles[:, 3]
+        rise = (closes[-1] - closes[0]) / closes[:-1].sum()  # what a coin earned, on what it was worth all along
+        self.drift = float(rise) if settings.reward.detrend else 0.0
         self.room = tape(sizes, self.env.length, self.env.accounts // ppo.minibatches, device)
 
     def iterate(self, iteration: int, iterations: int) -> tuple[Progress, Tensor]:
