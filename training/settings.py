@@ -49,7 +49,7 @@ class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: Count = 30_000_000
     passes: Count = 3
-    minibatches: Count = 4
+    minibatches: Count = 2
     learning_rate: Positive = 0.02
     anneal: bool = True
     gamma: Unit = 0.98

@@ -122,9 +122,11 @@ def _train_article(told: argparse.Namespace, candles: Sequence[Candle], recipe: 
     episodes = told.episodes or math.ceil((told.steps or article.EPISODES * 500) / 500)
     recipe |= {"threads": 1, "episodes": episodes}
     with _Screen(episodes * 500) as screen:
+        began = time.perf_counter()
 
         def progress(number: int, episode: article.Episode) -> None:
-            screen.show(number * 500, {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells})
+            figures = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
+            screen.show(number * 500, time.perf_counter() - began, figures)
 
         try:
             done = article.train_article(candles, episodes, told.seed, progress=progress)
@@ -155,7 +157,7 @@ def _train(told: argparse.Namespace, candles: Sequence[Candle], recipe: dict[str
         def report(reached: Reached, progress: Progress, learning_rate: float) -> None:
             steps = reached.iterations * per_iteration
             metrics.write(reached, steps, learning_rate, progress)
-            screen.show(steps, progress._asdict())
+            screen.show(steps, reached.seconds, progress._asdict())
             board(steps, progress)
 
         weights, reached = learn(
@@ -219,13 +221,12 @@ class _Screen:
         columns = (BarColumn(20), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
         self._bar = Bar(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("", total=steps, completed=done)
-        self._first, self._steps, self._shown = done, steps, 0.0
-        self._began = time.perf_counter()
+        self._steps, self._shown = steps, 0.0
 
-    def show(self, steps: int, figures: dict[str, float]) -> None:
-        """Steps so far and what to tell of the last iteration."""
+    def show(self, steps: int, seconds: float, figures: dict[str, float]) -> None:
+        """Steps and seconds of training so far, and what to tell of the last iteration."""
         now = time.perf_counter()
-        pace = (steps - self._first) / (now - self._began)
+        pace = steps / seconds
         names = ("profit", "buys", "sells", "entropy", "kl", "explained_variance")
         told = "  ".join(f"{name.replace('_', ' ')} {figures[name]:.3g}" for name in names if name in figures)
         line = f"{steps:,} steps  {pace:,.0f}/s  {told}"
