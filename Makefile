@@ -3,6 +3,7 @@ PYTHON ?= python3
 # Where pip finds torch besides the package index: PyTorch's own index of CPU builds saves gigabytes of CUDA.
 TORCH_INDEX ?=
 KILLS ?= 200
+PROMOTIONS ?= 100
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
@@ -35,6 +36,9 @@ campaign: .venv/all ## kill the daemon at KILLS random moments and compare its l
 
 article: .venv/all ## the article's whole experiment on CANDLES=file, with its charts, into OUT=folder
 	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),var/article)
+
+swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them, under a daemon that is killed meanwhile
+	$(BIN)/python -m tests.swap_campaign --promotions $(PROMOTIONS)
 
 .venv/python:
 	$(PYTHON) -m venv .venv
