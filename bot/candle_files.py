@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, cast
@@ -32,7 +33,8 @@ def read_candles(path: Path, bar: int) -> list[Candle]:
         candles = checked((_candle(row, number) for number, row in enumerate(reader(path), 1)), bar)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there is no such file") from error
-    except (OSError, EOFError, ValueError, csv.Error) as error:  # BadCandlesError and broken text are ValueErrors
+    except (OSError, EOFError, ValueError, RecursionError, csv.Error, zlib.error) as error:
+        # BadCandlesError and broken text are ValueErrors.
         raise UsageError(f"{path} holds no usable candles: {error}") from error
     if not candles:
         raise UsageError(f"{path} holds no candles")

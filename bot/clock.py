@@ -11,6 +11,8 @@ from bot.errors import UsageError
 
 _FORM: Final = re.compile(r"@(?P<start>\d+(\.\d+)?)(x(?P<speed>\d+(\.\d+)?))?(@(?P<since>\d+(\.\d+)?))?")
 
+_MOST: Final = 253_402_300_800.0  # seconds: the year 10000
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -54,7 +56,7 @@ def read_clock(text: str | None) -> Clock:
     if not text:
         return Clock()
     match = _FORM.fullmatch(text)
-    if match is None or float(match["speed"] or 1) <= 0:
+    if match is None or not 0 < float(match["speed"] or 1) < _MOST or float(match["start"]) >= _MOST:
         raise UsageError(
             f"HOURHAND_CLOCK={text} is not a clock: write @START or @STARTxSPEED, for example @1577836800x3600"
         )

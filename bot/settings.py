@@ -129,8 +129,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def terms(self) -> Terms:
         """What the account is."""
         account = self.account
-        rules = Rules(*(getattr(account, name) for name in Rules._fields))
-        return Terms(account.name, self.market, rules, account.fill, account.slippage_bps, self.policy.seed)
+        rules = Rules(*(getattr(account, name) + 0.0 for name in Rules._fields))  # no negative zero: SQLite keeps none
+        return Terms(account.name, self.market, rules, account.fill, account.slippage_bps + 0.0, self.policy.seed)
 
     @property
     def market(self) -> str:

@@ -1,0 +1,142 @@
+"""Settings: every key from the file and from the environment, and every wrong one named."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bot.account import Rules, Terms
+from bot.errors import UsageError
+from bot.settings import Settings, load_settings
+
+REPOSITORY = Path(__file__).parents[2]
+DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
+KEYS = [(section, key) for section, table in DEFAULTS.items() if isinstance(table, dict) for key in table]
+OTHERS: dict[str, Any] = {
+    "timeframe": "15m", "fill": "quote", "mode": "argmax", "catch_up": "trade", "commission": 0.25,
+    "trade_fraction": 0.125, "max_drawdown": 0.125, "ping_url": "https://ping.invalid/x",
+}  # fmt: skip
+
+
+def other(section: str, key: str) -> Any:
+    """Another value than the default, of the same type."""
+    value = DEFAULTS[section][key]
+    if key in OTHERS:
+        return OTHERS[key]
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 7
+    return f"{value}x"
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS)
+def test_every_key_is_read_from_the_file_and_from_the_environment(tmp_path: Path, section: str, key: str) -> None:
+    value = other(section, key)
+    told = msgspec.to_builtins(
+        load_settings(
+            None,
+            {
+                f"HOURHAND_{section.upper()}__{key.upper()}": str(value).lower()
+                if isinstance(value, bool)
+                else str(value)
+            },
+        )
+    )
+    assert told == DEFAULTS | {section: DEFAULTS[section] | {key: value}}
+    assert type(told[section][key]) is type(DEFAULTS[section][key])
+    file = tmp_path / "bot.toml"
+    file.write_text(f"[{section}]\n{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n")
+    assert msgspec.to_builtins(load_settings(file, {})) == told
+
+
+def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "bot.toml"
+    file.write_text('[account]\nname = "file"\ninitial_balance = 5\n[policy]\nseed = 3\n')
+    settings = load_settings(file, {"HOURHAND_ACCOUNT__NAME": "env", "HOURHAND_CLOCK": "@1", "HOME": "x"})
+    assert settings.terms == Terms("env", "bitfinex:BTC/USD:1h", Rules(initial_balance=5.0), seed=3)
+    assert isinstance(settings.account.initial_balance, float)
+
+
+def test_the_file_in_the_repository_states_the_defaults() -> None:
+    file = REPOSITORY / "config" / "bot.toml"
+    assert load_settings(file, {}) == Settings()
+    told = tomllib.loads(file.read_text())
+    assert {name: set(table) for name, table in told.items()} == {
+        name: set(table) for name, table in DEFAULTS.items() if isinstance(table, dict)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[acount]\nname = 'x'", "acount"),
+        ("[account]\nnmae = 'x'", "account: .*nmae"),
+        ("[account]\ncommission = 1.0", r"account\.commission"),
+        ("[account]\ncommission = -0.1", r"account\.commission"),
+        ("[account]\ntrade_fraction = 0", r"account\.trade_fraction"),
+        ("[account]\ntrade_fraction = 1.01", r"account\.trade_fraction"),
+        ("[account]\ninitial_balance = nan", r"account\.initial_balance"),
+        ("[account]\ninitial_balance = inf", r"account\.initial_balance"),
+        ("[account]\ninitial_stocks = 'many'", r"account\.initial_stocks"),
+        ("[account]\nfill = 'open'", r"account\.fill"),
+        ("[account]\nslippage_bps = 10000", r"account\.slippage_bps"),
+        ("[account]\nname = ''", r"account\.name"),
+        ("[policy]\nmode = 'guess'", r"policy\.mode"),
+        ("[policy]\nseed = -1", r"policy\.seed"),
+        ("[policy]\nseed = 1.5", r"policy\.seed"),
+        ("[schedule]\nwarmup_bars = -1", r"schedule\.warmup_bars"),
+        ("[schedule]\npoll_delay_seconds = -0.5", r"schedule\.poll_delay_seconds"),
+        ("[schedule]\ncatch_up = 'panic'", r"schedule\.catch_up"),
+        ("[exchange]\ntimeframe = '1w'", r"exchange\.timeframe"),
+        ("[exchange]\ntimeframe = '0h'", r"exchange\.timeframe"),
+        ("exchange = 5", "exchange"),
+        ("[exchange", "are not TOML"),
+        ("x = \xff", "cannot be read|not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "bot.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match=words) as failure:
+        load_settings(file, {})
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HOURHAND_ACCOUNT", "HOURHAND_ACCOUNT__", "HOURHAND_ACCOUNT__NMAE", "HOURHAND_ACOUNT__NAME", "HOURHAND_",
+     "HOURHAND_X", "HOURHAND_CHALLENGERS", "HOURHAND_CHALLENGERS__NAME", "HOURHAND_TERMS__NAME"],
+)  # fmt: skip
+def test_an_unknown_variable_is_named(name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        load_settings(None, {name: "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ACCOUNT__COMMISSION", "a lot"), ("SCHEDULE__WARMUP_BARS", "5.5"), ("POLICY__SEED", "")]
+)
+def test_a_variable_of_another_type_is_named(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=name.lower().replace("__", r"\.")):
+        load_settings(None, {f"HOURHAND_{name}": value})
+
+
+@pytest.mark.parametrize("path", ["nowhere.toml", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UsageError, match=r"the settings .* cannot be read"):
+        load_settings(tmp_path / path, {})
+
+
+def test_seconds_have_no_upper_bound() -> None:
+    assert load_settings(None, {"HOURHAND_SCHEDULE__POLL_DELAY_SECONDS": "1e308"}).schedule.poll_delay_seconds == 1e308
+
+
+def test_a_zero_has_no_sign() -> None:
+    """An account of -0.0 would be another one after SQLite has kept it."""
+    terms = load_settings(
+        None, {"HOURHAND_ACCOUNT__INITIAL_STOCKS": "-0.0", "HOURHAND_ACCOUNT__SLIPPAGE_BPS": "-0.0"}
+    ).terms
+    assert repr((terms.rules.initial_stocks, terms.slippage_bps)) == "(0.0, 0.0)"
