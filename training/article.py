@@ -29,6 +29,7 @@ CLIP: Final = 0.1
 PASSES: Final = 3
 REWARD_SCALE: Final = 10
 EPISODES: Final = 10_000
+LENGTH: Final = 500
 
 Hidden = tuple[Tensor, Tensor]
 
@@ -183,7 +184,7 @@ def train_article(
     `progress` is called after each episode with its number from 1. The same candles, seed and torch give the same
     weights; torch's own random state is left as it was. Raises ValueError where there are fewer than 501 candles.
     """
-    env = BitcoinTradingEnv(frame(candles))
+    env = BitcoinTradingEnv(frame(candles), sample_length=LENGTH)
     began = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -18,7 +18,7 @@ from bot.commands.common import add_json, show
 from bot.commands.tables import progress
 from bot.errors import UsageError
 from training import charts
-from training.article import EPISODES, Episode, article_model, train_article
+from training.article import EPISODES, LENGTH, Episode, article_model, train_article
 from training.backtest import Runs, Span, hold_values, policy_runs, span_of
 from training.candles import between, read_file, utc_date
 from training.evaluate import evaluation_summary
@@ -27,7 +27,7 @@ FIRST: Final = "2018-05-06T17:00"
 LAST: Final = "2019-06-27T04:00"
 UNSEEN: Final = "2019-12-01"
 _RULES: Final = Rules()
-_WINDOW: Final = 500
+_BLOCK: Final = 500
 
 
 def report(
@@ -44,11 +44,11 @@ def report(
     _draw(out, model, training, seed, ("1-market", "3-account", "4-share-and-price"), "the training window")
     names = ("5-unseen-market", "5-unseen-account", "5-unseen-share-and-price")
     _draw(out, model, unseen, seed, names, "unseen candles")
-    blocks = [profits[n : n + _WINDOW] for n in range(0, len(profits), _WINDOW)]
+    blocks = [profits[n : n + _BLOCK] for n in range(0, len(profits), _BLOCK)]
     figures = {
         "profit_per_episode": [
             {
-                "episodes": f"{n * _WINDOW + 1}-{n * _WINDOW + len(block)}",
+                "episodes": f"{n * _BLOCK + 1}-{n * _BLOCK + len(block)}",
                 "mean": float(block.mean()),
                 "above_zero": float((block > 0).mean()),
             }
@@ -130,8 +130,8 @@ def _article_command(arguments: argparse.Namespace) -> int:
     candles, origin = read_file(arguments.candles)
     bar = bar_seconds(origin.timeframe)
     window = between(candles, arguments.since, arguments.until)
-    if len(window) <= _WINDOW:
-        raise UsageError(f"training needs more than {_WINDOW} candles; from --from to --to there are {len(window)}")
+    if len(window) <= LENGTH:
+        raise UsageError(f"training needs more than {LENGTH} candles; from --from to --to there are {len(window)}")
     training = span_of(candles, arguments.since, arguments.until, bar, warmup=0)
     unseen = span_of(candles, arguments.until, arguments.unseen_to, bar, warmup=0)
     try:
