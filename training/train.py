@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -20,27 +20,26 @@ from rich.progress import Progress as Bar
 
 from bot import __version__, features
 from bot.candles import Candle, bar_seconds, whole
-from bot.checkpoint import Network, build, save
+from bot.checkpoint import Model, Network, build, save
 from bot.commands.common import add_json, show
 from bot.errors import UsageError
 from training import article
 from training.candles import between, numbers, read_file, sha256, utc_date
 from training.ppo import Progress
 from training.records import Metrics, Reached, load_checkpoint, save_checkpoint
-from training.run import learn
+from training.run import learn, one_thread
 from training.settings import TrainingSettings, load_training_settings
 
 PRESETS: Final = ("default", "article", "bench")
+_ARTICLE_WINDOW: Final = 500
 _LINE_SECONDS: Final = 10.0
 
 
 class Outcome(NamedTuple):
-    """What a training gave: the network and its weights, environment steps, updates (Adam steps), seconds of training
-    alone, and the mean profit in quote of the last 100 windows."""
+    """What a training gave: a model, environment steps, updates (Adam steps), seconds of training alone, and the mean
+    profit in quote of the last 100 windows."""
 
-    network: Network
-    features: features.Features
-    weights: dict[str, np.ndarray]
+    model: Model
     steps: int
     updates: int
     seconds: float
@@ -92,58 +91,62 @@ def _train_command(told: argparse.Namespace) -> int:
     candles = between(candles, told.since, told.until)
     if told.out.exists() and not told.resume and (not told.out.is_dir() or any(told.out.iterdir())):
         raise UsageError(f"{told.out} is there already; choose another folder for the model")
-    recipe = {
-        "algorithm": "the article's PPO" if told.preset == "article" else "recurrent PPO",
-        "preset": told.preset,
-        "candles_sha256": sha256(candles),
-        "first_candle": candles[0].bar_time,
-        "last_candle": candles[-1].bar_time,
-        "timeframe": origin.timeframe,
-        "seed": told.seed,
-        "device": told.device,
-        "package_version": __version__,
-        "torch_version": str(torch.__version__),
-    }
     if told.preset == "article":
-        outcome = _train_article(told, candles, recipe)
+        done = _train_article(told, candles)
     else:
-        outcome = _train(told, whole(candles, bar_seconds(origin.timeframe)), recipe)
-    reached = {"steps": outcome.steps, "updates": outcome.updates, "episode_profit_last100": outcome.profit}
-    model = build(outcome.weights, outcome.network, outcome.features, training={**recipe, **reached})
-    save(model, told.out)
-    pace = {"seconds": outcome.seconds, "steps_per_second": outcome.steps / max(outcome.seconds, 1e-9)}
-    show({**reached, **pace, "model_id": model.model_id, "out": str(told.out)}, as_json=told.json)
+        done = _train(told, whole(candles, bar_seconds(origin.timeframe)), sha256(candles), origin.timeframe)
+    save(done.model, told.out)
+    figures = {
+        "steps": done.steps,
+        "seconds": done.seconds,
+        "steps_per_second": done.steps / max(done.seconds, 1e-9),
+        "updates": done.updates,
+        "episode_profit_last100": done.profit,
+        "model_id": done.model.model_id,
+        "out": str(told.out),
+    }
+    show(figures, as_json=told.json)
     return 0
 
 
-def _train_article(told: argparse.Namespace, candles: Sequence[Candle], recipe: dict[str, Any]) -> Outcome:
+def _train_article(told: argparse.Namespace, candles: Sequence[Candle]) -> Outcome:
     if told.resume:
         raise UsageError("--resume is not for the article's preset, which keeps no checkpoints")
-    episodes = told.episodes or math.ceil((told.steps or article.EPISODES * 500) / 500)
-    recipe |= {"threads": 1, "episodes": episodes}
-    with _Screen(episodes * 500) as screen:
+    episodes = told.episodes or math.ceil((told.steps or article.EPISODES * _ARTICLE_WINDOW) / _ARTICLE_WINDOW)
+    with one_thread(), _Screen(episodes * _ARTICLE_WINDOW) as screen:
         began = time.perf_counter()
 
         def progress(number: int, episode: article.Episode) -> None:
             figures = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
-            screen.show(number * 500, time.perf_counter() - began, figures)
+            screen.show(number * _ARTICLE_WINDOW, time.perf_counter() - began, figures)
 
         try:
             done = article.train_article(candles, episodes, told.seed, progress=progress)
         except ValueError as error:
             raise UsageError(f"{told.candles}: {error}") from error
-    weights = {name: weight.numpy() for name, weight in done.weights.items()}
-    updates = episodes * article.PASSES
-    network = Network(64, 32, "input")
-    return Outcome(network, features.ARTICLE, weights, done.steps, updates, done.seconds, done.profit_last100)
+        model = article.article_model(candles, done, told.seed)
+    return Outcome(model, done.steps, episodes * article.PASSES, done.seconds, done.profit_last100)
 
 
-def _train(told: argparse.Namespace, candles: Sequence[Candle], recipe: dict[str, Any]) -> Outcome:
+def _train(told: argparse.Namespace, candles: Sequence[Candle], digest: str, timeframe: str) -> Outcome:
     settings = _settings(told)
     threads = 1 if told.device.startswith("cuda") else told.threads
     _check(told, settings, threads, len(candles))
     per_iteration = settings.steps_per_iteration
-    recipe |= {"threads": threads, "settings": msgspec.to_builtins(settings)}
+    recipe = {
+        "algorithm": "recurrent PPO",
+        "preset": told.preset,
+        "candles_sha256": digest,
+        "first_candle": candles[0].bar_time,
+        "last_candle": candles[-1].bar_time,
+        "timeframe": timeframe,
+        "seed": told.seed,
+        "threads": threads,
+        "device": told.device,
+        "package_version": __version__,
+        "torch_version": str(torch.__version__),
+        "settings": msgspec.to_builtins(settings),
+    }
     folder = told.out.with_name(told.out.name + ".training")
     if not told.resume and folder.exists():
         raise UsageError(f"{folder} holds an earlier run: continue it with --resume, or remove it")
@@ -170,12 +173,11 @@ def _train(told: argparse.Namespace, candles: Sequence[Candle], recipe: dict[str
             report=report,
             keep=lambda tensors, reached: save_checkpoint(folder, tensors, recipe, reached),
         )
-    net = settings.network
-    network = Network(net.fc1, net.lstm, net.account_at)
-    seen = features.named(net.features)
-    steps = reached.iterations * per_iteration
-    profit = float(np.mean(reached.profits))
-    return Outcome(network, seen, weights, steps, reached.updates, reached.seconds, profit)
+    net, steps, profit = settings.network, reached.iterations * per_iteration, float(np.mean(reached.profits))
+    reached_by = {"steps": steps, "updates": reached.updates, "episode_profit_last100": profit}
+    network, seen = Network(net.fc1, net.lstm, net.account_at), features.named(net.features)
+    model = build(weights, network, seen, training={**recipe, **reached_by})
+    return Outcome(model, steps, reached.updates, reached.seconds, profit)
 
 
 def _settings(told: argparse.Namespace) -> TrainingSettings:
