@@ -2,7 +2,8 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -22,20 +23,37 @@ WAITS: Final = (1.0, 2.0, 4.0)
 LONGEST_WAIT: Final = 30.0
 
 
-def start_of(path: Path, origin: Origin, since: int) -> list[Candle]:
-    """What the file already holds of the download, nothing where there is no file.
-
-    Raises UsageError where it is of another market, or begins after `since`.
-    """
+def start_of(path: Path, origin: Origin) -> list[Candle]:
+    """What the file already holds, nothing where there is no file. Raises UsageError where it is of another market."""
     if not path.exists():
         return []
     candles, told = read_file(path, origin.timeframe)
     for name, mine, other in zip(Origin._fields, origin, told, strict=True):
         if other and other != mine:
             raise UsageError(f"{path} holds candles of another {name} ({other}, not {mine}): choose another --out")
-    if candles[0].bar_time > since + bar_seconds(origin.timeframe):
-        raise UsageError(f"{path} begins at {utc(candles[0].bar_time)}, after --since: choose another --out")
     return candles
+
+
+def pages(feed: Feed, start: int, until: int, bar: int, wait: Callable[[float], None]) -> Iterator[list[Candle]]:
+    """The closed candles with `start <= bar_time < until`, page by page, with patience.
+
+    A trouble that may pass is tried again after 1, 2 and 4 seconds, or when the exchange asks for it, up to 30
+    seconds. Raises ExchangeError where it stays.
+    """
+    failures = 0
+    while start < until:
+        try:
+            for page in feed.pages(start, until):
+                failures = 0
+                start = page[-1].bar_time + bar if page else start
+                yield page
+        except ExchangeError as error:
+            if isinstance(error, ExchangeRefusedError) or failures == len(WAITS) or error.retry_after > LONGEST_WAIT:
+                raise
+            wait(max(WAITS[failures], error.retry_after))
+            failures += 1
+        else:
+            return
 
 
 def download(
@@ -48,38 +66,25 @@ def download(
     progress: Callable[[int], None],
     wait: Callable[[float], None] = time.sleep,
 ) -> list[Candle]:
-    """Bring the file up to the candles with `since <= bar_time < until`, going on after the last one it holds.
+    """Bring the file up to the candles with `since <= bar_time < until`: those before the first that it holds, where
+    there are any, and those after the last.
 
     The file is rewritten whole every few seconds, at the end, and when anything stops the download. `progress` is told
-    the time up to which there are candles. A trouble that may pass is tried again after 1, 2 and 4 seconds, or when
-    the exchange asks for it, up to 30 seconds. Raises UsageError as `start_of`, ExchangeError where the exchange stays
-    in trouble or has nothing there.
+    the time up to which there are candles. Raises UsageError as `start_of`, ExchangeError as `pages` and where the
+    exchange has nothing there.
     """
-    candles = start_of(path, origin, since)
-    saved, failures = len(candles), 0
     bar = bar_seconds(origin.timeframe)
+    kept = start_of(path, origin)
+    earlier = list(chain.from_iterable(pages(feed, since, kept[0].bar_time, bar, wait))) if kept else []
+    candles, saved = earlier + kept, len(kept)
     due = time.monotonic() + SAVE_EVERY
     try:
-        while True:
-            start = max(since, candles[-1].bar_time + bar) if candles else since
-            try:
-                for page in feed.pages(start, until) if start < until else ():
-                    candles += page
-                    failures = 0
-                    progress(candles[-1].bar_time + bar if candles else since)
-                    if time.monotonic() > due and len(candles) > saved:
-                        write_file(path, candles, origin)
-                        saved, due = len(candles), time.monotonic() + SAVE_EVERY
-                break
-            except ExchangeError as error:
-                if (
-                    isinstance(error, ExchangeRefusedError)
-                    or failures == len(WAITS)
-                    or error.retry_after > LONGEST_WAIT
-                ):
-                    raise
-                wait(max(WAITS[failures], error.retry_after))
-                failures += 1
+        for page in pages(feed, candles[-1].bar_time + bar if candles else since, until, bar, wait):
+            candles += page
+            progress(candles[-1].bar_time + bar if candles else since)
+            if time.monotonic() > due and len(candles) > saved:
+                write_file(path, candles, origin)
+                saved, due = len(candles), time.monotonic() + SAVE_EVERY
     finally:
         if len(candles) > saved:
             write_file(path, candles, origin)

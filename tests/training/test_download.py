@@ -58,6 +58,10 @@ def fetched(
     return download(feed_of(exchange), path, HERE, since, until, **told)
 
 
+def count_until(hours: int) -> int:
+    return sum(candle.bar_time < START + hours * HOUR for candle in CLOSED)
+
+
 def pages(exchange: LoopbackExchange) -> int:
     return sum(count for path, count in exchange.requests.items() if "/candles/" in path)
 
@@ -198,11 +202,18 @@ def test_candles_of_another_market_are_not_continued(
     assert read_file(path)[0] == CANDLES[:5]
 
 
-def test_a_file_that_begins_later_is_not_continued(exchange: LoopbackExchange, tmp_path: Path) -> None:
+def test_a_file_that_begins_later_is_completed_to_the_front(exchange: LoopbackExchange, tmp_path: Path) -> None:
     path = tmp_path / "candles.csv"
     write_file(path, CANDLES[50:60], HERE)
-    with pytest.raises(UsageError, match="after --since"):
-        fetched(exchange, path)
+    assert fetched(exchange, path) == CLOSED
+    assert read_file(path)[0] == CLOSED
+
+
+def test_history_that_begins_after_since_is_no_trouble(exchange: LoopbackExchange, tmp_path: Path) -> None:
+    path = tmp_path / "candles.parquet"
+    early = START - 500 * HOUR
+    assert fetched(exchange, path, since=early, until=START + 100 * HOUR) == CLOSED[: count_until(100)]
+    assert fetched(exchange, path, since=early) == CLOSED
 
 
 @pytest.mark.parametrize(
