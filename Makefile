@@ -8,7 +8,7 @@ PROMOTIONS ?= 100
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
-.PHONY: demo setup test check format bench campaign article clean
+.PHONY: demo setup test check format bench campaign swaps article clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline

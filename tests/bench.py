@@ -26,6 +26,7 @@ from bot.simulator.server import LoopbackExchange
 from bot.standing import resume
 from bot.trader import Trader
 from bot.waiting import Waiter
+from tests import bench_models
 
 BARS = 1_000
 WARMUP = 500
@@ -47,6 +48,7 @@ def main() -> None:
             child.join()
             _ready(settings, now.value)
         _status(here / "daemon.sqlite")
+    bench_models.main()
 
 
 def _settings(url: str, ledger: Path) -> dict[str, str]:

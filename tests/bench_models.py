@@ -1,0 +1,159 @@
+"""`python -m tests.bench_models`, part of `make bench`: what a swap and what ten challengers cost a bar. Ratios within
+one run; nothing is asserted.
+"""
+
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import bot.daemon
+import bot.poller
+from bot import checkpoint, registry
+from bot.checkpoint import Model
+from bot.clock import Clock, read_clock
+from bot.crew import crew
+from bot.daemon import Models, run
+from bot.exchange import Feed
+from bot.ledger.store import open_writer
+from bot.poller import Poller
+from bot.registry import resolve
+from bot.settings import Settings
+from bot.simulator.generate import generate
+from bot.simulator.server import LoopbackExchange
+from bot.waiting import Waiter
+from tests.harness import HOUR, Dial, settings_of
+
+WARMUP = 500
+CHALLENGERS = 10
+BARS = 300
+SWAP_BARS = 40
+SPEED = 3600  # a bar a second
+CURRENT = Path(__file__).parents[1] / "models" / "current"
+
+
+class _Quiet:
+    def info(self, *_: object, **__: object) -> None:
+        """Not printed."""
+
+    warning = error = info
+
+
+def main() -> None:
+    """Print every figure."""
+    bot.poller.log = bot.daemon.log = _Quiet()  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        challengers(here)
+        swaps(here)
+
+
+def _registry(folder: Path) -> tuple[Path, list[str]]:
+    """A registry with the shipped model and ten that differ from it in one weight, and their ids."""
+    shipped = checkpoint.load(resolve(CURRENT))
+    models = [shipped, *(_nudged(shipped, n + 1) for n in range(CHALLENGERS))]
+    for model in models:
+        checkpoint.save(model, folder / "models" / model.model_id)
+    pointer = folder / "models" / "current"
+    registry.promote(pointer, shipped.model_id, 0.0)
+    return pointer, [model.model_id for model in models]
+
+
+def _nudged(model: Model, by: int) -> Model:
+    tensors = {name: tensor.copy() for name, tensor in checkpoint.load_tensors(model.weights).items()}
+    tensors["fc_v.bias"] += by
+    told = checkpoint.msgspec.json.decode(model.manifest, type=checkpoint.Manifest)
+    return checkpoint.build(tensors, told.network, model.features)
+
+
+def _settings(url: str, folder: Path, ledger: str, pointer: Path) -> Settings:
+    return settings_of(
+        exchange={"base_url": url},
+        ledger={"url": f"sqlite:///{folder / ledger}"},
+        policy={"model": str(pointer)},
+        schedule={"warmup_bars": WARMUP, "poll_delay_seconds": 0},
+    )
+
+
+def challengers(folder: Path) -> None:
+    """A poll with one new bar, request and commit included: one account, and eleven, turn by turn in one run."""
+    pointer, ids = _registry(folder / "challengers")
+    candles = generate(WARMUP + BARS + 100, 1, holes=0.0)
+    dial = Dial(candles[WARMUP + 50].bar_time + HOUR + 30.0)
+    with LoopbackExchange(candles, dial.clock) as exchange:
+        pollers = []
+        for ledger in ("one.sqlite", "eleven.sqlite"):
+            settings = _settings(exchange.url, folder, ledger, pointer)
+            feed = Feed(settings.exchange, dial.clock)
+            pollers.append(
+                Poller(settings, dial.clock, open_writer(settings.ledger.url), crew(settings), feed, Waiter())
+            )
+            for model_id in ids[1:]:
+                registry.shadow(pointer, model_id, on=True)
+        times: list[list[float]] = [[], []]
+        for _ in range(BARS):
+            for poller, taken in zip(pollers, times, strict=True):
+                first = time.perf_counter()
+                poller.poll()
+                taken.append(1000 * (time.perf_counter() - first))
+            dial.now += HOUR
+        for poller in pollers:
+            poller.ledger.close()
+    alone, beside = (statistics.median(taken[1:]) for taken in times)
+    print(
+        f"a bar, from request to commit: {alone:.1f} ms with one account, {beside:.1f} ms with ten challengers beside "
+        f"it, {beside / alone:.2f} times as long (medians of {BARS - 1})"
+    )
+
+
+def swaps(folder: Path) -> None:
+    """From a bar's due time to its log line, in one run of the daemon's loop, turn by turn: without a promotion, with
+    one while the bar forms, and with one at the very moment that it is due.
+    """
+    pointer, ids = _registry(folder / "swaps")
+    candles = generate(WARMUP + SWAP_BARS + 200, 1, holes=0.0)
+    clock = read_clock(f"@{candles[WARMUP + 100].bar_time + HOUR - 1}x{SPEED}")
+    stamps: list[tuple[int, float]] = []
+    before = bot.poller.report
+
+    def stamped(entry: Any) -> None:
+        stamps.append((entry.step.decision.bar_time, clock.now()))
+
+    bot.poller.report = stamped
+    with LoopbackExchange(candles, clock) as exchange:
+        settings = _settings(exchange.url, folder, "swaps.sqlite", pointer)
+        ledger = open_writer(settings.ledger.url)
+        models = Models(settings)
+        poller = Poller(settings, clock, ledger, models.traders, Feed(settings.exchange, clock), Waiter())
+        promoter = threading.Thread(target=_promote, args=(poller, pointer, ids, clock), daemon=True)
+        promoter.start()
+        run(poller, 0.0, models)
+        promoter.join()
+        ledger.close()
+    bot.poller.report = before
+    late = {bar: 1000 * clock.real(at - bar - HOUR) for bar, at in stamps[2:]}
+    kinds = [[ms for bar, ms in late.items() if bar // HOUR % 3 == kind] for kind in range(3)]
+    usual, pending, same = (statistics.median(kind) for kind in kinds)
+    print(
+        f"a bar, from due to logged: {usual:.1f} ms without a swap, {pending:.1f} ms ({pending / usual:.2f} times) "
+        f"after a promotion while it formed, {same:.1f} ms ({same / usual:.2f} times) with one as it is due "
+        f"(medians of {min(map(len, kinds))}; slowest {max(kinds[0]):.0f}, {max(kinds[1]):.0f}, {max(kinds[2]):.0f} ms)"
+    )
+
+
+def _promote(poller: Poller, pointer: Path, ids: list[str], clock: Clock) -> None:
+    """While each third bar forms, and right before each third one closes."""
+    first = int(clock.now()) // HOUR
+    for hour in range(first + 1, first + SWAP_BARS):
+        kind = hour % 3
+        if kind:
+            moment = (hour + (0.3 + 0.05 * (hour % 9) if kind == 1 else 1.0)) * HOUR
+            time.sleep(max(clock.real(moment - clock.now()) - (0.0 if kind == 1 else 0.002), 0.0))
+            registry.promote(pointer, ids[hour % len(ids)], clock.now())
+    poller.waiter.stop()
+
+
+if __name__ == "__main__":
+    main()
