@@ -20,7 +20,7 @@ RUN pip install --extra-index-url "${TORCH_INDEX}" --constraint requirements.loc
     && pip install --constraint requirements.lock ".[notify,postgres,training]"
 
 FROM ${PYTHON_IMAGE} AS base
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /data hourhand
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data hourhand
 ENV PATH=/opt/hourhand/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.clock import Clock, utc
 from bot.commands.common import add_config, add_json, read_settings, show
+from bot.health import allowed_lag
 from bot.ledger.accounts import summary
 from bot.ledger.store import is_in_use, open_reader
 from bot.settings import Settings
@@ -42,6 +43,5 @@ def _state(bar_time: int | None, settings: Settings, clock: Clock) -> dict[str, 
     if bar_time is None:
         return {"lag_seconds": None, "state": "empty"}
     lag = clock.now() - bar_time - settings.bar
-    allowed = settings.bar + settings.schedule.poll_delay_seconds + settings.schedule.max_decision_delay_seconds
     running = is_in_use(settings.ledger.url)
-    return {"lag_seconds": lag, "state": ("late" if lag > allowed else "running") if running else "stopped"}
+    return {"lag_seconds": lag, "state": ("late" if lag > allowed_lag(settings) else "running") if running else "stopped"}
