@@ -4,7 +4,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bot import __version__
@@ -29,32 +29,55 @@ COMMANDS: Final = {
     "demo": "everything at once, offline, in about a minute",
 }
 
+Adder = Callable[[argparse.ArgumentParser], object]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code (see the README for what each means)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run `hourhand`; the exit code (see the README for what each means)."""
+    description = "An hourly Bitcoin paper trader with a learned policy and a ledger that proves itself."
     parser = argparse.ArgumentParser(
-        prog="hourhand",
-        description="An hourly Bitcoin paper trader with a learned policy and a ledger that proves itself.",
+        "hourhand",
+        description=description,
         epilog="example: hourhand demo          each command: hourhand COMMAND --help",
     )
-    parser.add_argument("--version", action="version", version=f"hourhand {__version__}")
+    return dispatch(parser, COMMANDS, _adder, argv)
+
+
+def _adder(name: str) -> Adder:
+    module = importlib.import_module(f"bot.commands.{name}")
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        module.add_arguments(parser)
+        parser.set_defaults(run=module.call)
+
+    return add
+
+
+def dispatch(
+    parser: argparse.ArgumentParser,
+    summaries: Mapping[str, str],
+    adder: Callable[[str], Adder],
+    argv: Sequence[str] | None,
+) -> int:
+    """Run one of the subcommands in `summaries`, and return its exit code, also where it fails.
+
+    `adder(name)` is asked for the one that was called alone, so that nothing else is loaded; what it returns adds the
+    arguments and sets the default `run` to a function from parsed arguments to an exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in arguments if not word.startswith("-")), None)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=summary, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        if name == chosen:
-            module = importlib.import_module(f"bot.commands.{name}")
-            module.add_arguments(command)
-            command.set_defaults(call=module.call)
-    options = parser.parse_args(arguments)
+    for name, summary in summaries.items():
+        raw = argparse.RawDescriptionHelpFormatter
+        command = commands.add_parser(name, help=summary, description=summary, formatter_class=raw, allow_abbrev=False)
+        if words[:1] == [name]:
+            adder(name)(command)
+    options = parser.parse_args(words)
     try:
-        code: int = options.call(options)
+        code = int(options.run(options))
         sys.stdout.flush()
     except HourhandError as error:
-        print(f"hourhand: {error}", file=sys.stderr)
+        sys.stderr.write(f"{parser.prog}: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED

@@ -1,13 +1,11 @@
 """The command `hourhand-train`: finds the subcommand, and turns failures into a sentence and an exit code."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from bot.errors import HourhandError
+from bot.cli import Adder, dispatch
 
 COMMANDS: Final = {
     "download": ("training.download", "fetch an exchange's candles into a file"),
@@ -25,29 +23,14 @@ default `run` to a function from parsed arguments to an exit code. Only the modu
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hourhand-train` with `argv` (the process's own by default) and return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
-        prog="hourhand-train",
+        "hourhand-train",
         description="Everything offline: candles, training, evaluation.",
         epilog="example: hourhand-train candles btcusd_1h.parquet",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, summary) in COMMANDS.items():
-        raw = argparse.RawDescriptionHelpFormatter
-        command = commands.add_parser(name, help=summary, formatter_class=raw, allow_abbrev=False)
-        if words[:1] == [name]:
-            getattr(import_module(module), f"add_{name}")(command)
-    arguments = parser.parse_args(words)
-    try:
-        code = int(arguments.run(arguments))
-        sys.stdout.flush()
-    except HourhandError as error:
-        sys.stderr.write(f"hourhand-train {arguments.command}: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write(f"hourhand-train {arguments.command}: stopped\n")
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone: `hourhand-train candles FILE | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code
+    return dispatch(parser, {name: summary for name, (_, summary) in COMMANDS.items()}, _adder, argv)
+
+
+def _adder(name: str) -> Adder:
+    adder: Adder = getattr(import_module(COMMANDS[name][0]), f"add_{name}")
+    return adder
