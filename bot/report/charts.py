@@ -165,7 +165,7 @@ def _panel(panel: Panel, bar_times: NDArray[np.int64], marks: Marks, title: str)
         f'<path class="grid" d="{grid}"/>'
         + (f'<path class="swap" d="{swaps}"/>' if swaps else "")
         + (f'<path class="missed" d="{missed}"/>' if missed else "")
-        + "".join(map(draw, panel.lines))
+        + "".join(map(draw, reversed(panel.lines)))
         + "".join(map(spots, panel.dots))
         + "</svg></div>"
     )
