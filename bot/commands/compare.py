@@ -6,6 +6,7 @@ from typing import Any, Final
 from bot.clock import utc
 from bot.commands.common import add_config, add_json, read_settings, show
 from bot.commands.tables import show_table
+from bot.errors import UsageError
 from bot.ledger.store import open_reader
 from bot.report.courses import account_names, common, course, figures
 
@@ -49,6 +50,9 @@ def call(options: Namespace) -> int:
         courses = [course(connection, name) for name in dict.fromkeys(names)]
         told = [figures(one) for one in common(connection, courses)]
     ledger.close()
+    if not told:
+        names = ", ".join(one.terms.name for one in courses)
+        raise UsageError(f"the accounts {names} have no hours in common: choose some with --account")
     span = {name: told[0][name] for name in ("first", "last", "bars")}
     hold = {"log_return": told[0]["hold_log_return"], "max_drawdown": told[0]["hold_max_drawdown"]}
     if options.json:

@@ -2,16 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bot.clock import utc
 from bot.report.charts import Dots, Line, Marks, Panel, chart, means
 from bot.report.courses import Course, drawdowns, exposure, figures, mix, months, swaps
+from bot.report.words import ahead, change, coloured, money, mood, percent, percents, plain, short, signed, table, when
 from bot.trader import MINIMUM, POLICY
 
 _COLOURS: Final = 8
@@ -55,16 +55,16 @@ class Event(NamedTuple):
 
 def page(courses: Sequence[Course], common: Sequence[Course], events: Sequence[Event]) -> str:
     """The page for accounts, the main one first. `common` is the same accounts over the hours that all decided; it is
-    shown where there are several.
+    shown where there are several and such hours.
     """
     main = courses[0]
-    exchange, symbol, bar = main.terms.market.split(":")
+    exchange, symbol, bar = _market(main)
     title = f"{main.terms.name} on {symbol}"
     several = len(courses) > 1
-    span = f"{_when(main.bar_times[0])} to {_when(main.bar_times[-1])} UTC, {len(main.bar_times):,} bars"
+    span = f"{when(main.bar_times[0])} to {when(main.bar_times[-1])} UTC, {len(main.bar_times):,} bars"
     about = f"Paper trading by hourhand on {exchange}, bars of {bar}, {span}. Amounts in {_units(main)[0]}."
     parts = [f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)}</p></header>']
-    if several:
+    if several and common:
         parts.append(_beside(common))
     for place, one in enumerate(courses):
         body = _account(one)
@@ -83,8 +83,15 @@ def page(courses: Sequence[Course], common: Sequence[Course], events: Sequence[E
 
 def _units(one: Course) -> tuple[str, str]:
     """Quote and base currency."""
-    base, _, quote = one.terms.market.split(":")[1].partition("/")
+    base, _, quote = _market(one)[1].partition(":")[0].partition("/")
     return quote or "quote currency", base
+
+
+def _market(one: Course) -> tuple[str, str, str]:
+    """Exchange, symbol (which may have a colon itself) and timeframe."""
+    exchange, _, rest = one.terms.market.partition(":")
+    symbol, _, bar = rest.rpartition(":")
+    return exchange, symbol, bar
 
 
 def _beside(common: Sequence[Course]) -> str:
@@ -97,20 +104,20 @@ def _beside(common: Sequence[Course]) -> str:
         "Accounts side by side",
         "Value, 100 at the first hour that all of them decided",
         common[0].bar_times,
-        [Panel([*lines, hold], _plain, height=320)],
+        [Panel([*lines, hold], plain, height=320)],
         Marks(),
     )
     rows = []
     for one in common:
         f = figures(one)
-        returns = [_signed(f[name], 4) for name in ("log_return", "excess_log_return", "timing_log_return")]
-        shares = [_percent(f[name]) for name in ("max_drawdown", "exposure")]
-        rest = [f"{f['trades']:,}", f"{f['turnover']:,.1f}", _money(f["commission"]), _money(f["value"])]
+        returns = [signed(f[name], 4) for name in ("log_return", "excess_log_return", "timing_log_return")]
+        shares = [percent(f[name]) for name in ("max_drawdown", "exposure")]
+        rest = [f"{f['trades']:,}", f"{f['turnover']:,.1f}", money(f["commission"]), money(f["value"])]
         rows.append([f["account"], *returns, *shares, *rest, f["models"][-1]])
     f = figures(common[0])
-    rows.append(["holding", _signed(f["hold_log_return"], 4), "", "", _percent(f["hold_max_drawdown"]), *[""] * 6])
+    rows.append(["holding", signed(f["hold_log_return"], 4), "", "", percent(f["hold_max_drawdown"]), *[""] * 6])
     head = ("account", "log return", "over hold", "over mix", "drawdown", "exposure", "trades", "turnover")
-    return f"<section>{drawn}{_table((*head, 'commission', 'value', 'newest model'), rows)}</section>"
+    return f"<section>{drawn}{table((*head, 'commission', 'value', 'newest model'), rows)}</section>"
 
 
 def _style(place: int) -> str:
@@ -127,25 +134,25 @@ def _tiles(one: Course) -> str:
     f = figures(one)
     mixed = mix(one)
     tiles = [
-        ("Value", _money(f["value"]), f"holding {_money(f['hold_value'])}", ""),
-        ("Excess over holding", _signed(f["excess"], 2), _ahead(one.values, one.holds), _mood(f["excess"])),
+        ("Value", money(f["value"]), f"holding {money(f['hold_value'])}", ""),
+        ("Excess over holding", signed(f["excess"], 2), ahead(one.values, one.holds), mood(f["excess"])),
         (
             "Over the constant mix",
-            _signed(f["value"] - mixed[-1], 2),
-            _ahead(one.values, mixed),
-            _mood(f["value"] - mixed[-1]),
+            signed(f["value"] - mixed[-1], 2),
+            ahead(one.values, mixed),
+            mood(f["value"] - mixed[-1]),
         ),
-        ("Return", _change(one.values), f"holding {_change(one.holds)}", ""),
-        ("Deepest drawdown", _percent(f["max_drawdown"]), f"holding {_percent(f['hold_max_drawdown'])}", ""),
-        ("Mean share in coins", _percent(f["exposure"]), f"now {_percent(float(one.shares[-1]))}", ""),
+        ("Return", change(one.values), f"holding {change(one.holds)}", ""),
+        ("Deepest drawdown", percent(f["max_drawdown"]), f"holding {percent(f['hold_max_drawdown'])}", ""),
+        ("Mean share in coins", percent(f["exposure"]), f"now {percent(float(one.shares[-1]))}", ""),
         ("Trades", f"{f['trades']:,}", f"turnover {f['turnover']:,.1f} times", ""),
-        ("Commission", _money(f["commission"]), f"slippage {_money(f['slippage'])}", ""),
+        ("Commission", money(f["commission"]), f"slippage {money(f['slippage'])}", ""),
     ]
     return (
         '<div class="tiles">'
         + "".join(
-            f'<div class="tile"><span>{name}</span><b class="{mood}">{big}</b><small>{small}</small></div>'
-            for name, big, small, mood in tiles
+            f'<div class="tile"><span>{name}</span><b class="{colour}">{big}</b><small>{small}</small></div>'
+            for name, big, small, colour in tiles
         )
         + "</div>"
     )
@@ -167,9 +174,9 @@ def _charts(one: Course) -> str:
         return chart(title, note, one.bar_times, panels, marks)
 
     values = [Line("account", one.values, "mine"), Line("holding", one.holds, "hold")]
-    mixes = Line(f"constant mix of {_percent(exposure(one))} in coins", mixed, "mix")
+    mixes = Line(f"constant mix of {percent(exposure(one))} in coins", mixed, "mix")
     charts = [
-        drawn("Value", f"In {quote}", Panel([*values, mixes], _short, height=300)),
+        drawn("Value", f"In {quote}", Panel([*values, mixes], short, height=300)),
         drawn(
             "Ahead of holding and of the constant mix",
             "The account's value over theirs, less 1; below zero it is behind",
@@ -178,15 +185,15 @@ def _charts(one: Course) -> str:
                     Line("against holding", 100 * (one.values / np.maximum(one.holds, 1e-300) - 1), "hold"),
                     Line("against the constant mix", 100 * (one.values / np.maximum(mixed, 1e-300) - 1), "mix"),
                 ],
-                _percents,
+                percents,
                 bounds=(0.0,),
             ),
         ),
         drawn(
             "Price, trades and share in coins",
             f"{quote} per {base}, buys below the line and sells above it; then the part of the value that is in {base}",
-            Panel([Line("price", one.closes, "price")], _short, dots, height=260),
-            Panel([Line("share in coins", 100 * one.shares, "mine")], _percents, bounds=(0.0, 100.0), height=150),
+            Panel([Line("price", one.closes, "price")], short, dots, height=260),
+            Panel([Line("share in coins", 100 * one.shares, "mine")], percents, bounds=(0.0, 100.0), height=150),
         ),
         drawn(
             "Drawdown",
@@ -196,15 +203,15 @@ def _charts(one: Course) -> str:
                     Line("account", -100 * drawdowns(one.values), "mine"),
                     Line("holding", -100 * drawdowns(one.holds), "hold"),
                 ],
-                _percents,
+                percents,
                 bounds=(0.0,),
             ),
         ),
         drawn(
             "What the policy wanted",
             "Probabilities, means of short stretches of time: hold above, buy and sell below",
-            Panel([Line("hold", hold, "price")], _percents, bounds=(100.0,), height=120),
-            Panel([Line("buy", buy, "buy"), Line("sell", sell, "sell")], _percents, bounds=(0.0,), height=170),
+            Panel([Line("hold", hold, "price")], percents, bounds=(100.0,), height=120),
+            Panel([Line("buy", buy, "buy"), Line("sell", sell, "sell")], percents, bounds=(0.0,), height=170),
         ),
         drawn(
             "Costs so far",
@@ -214,7 +221,7 @@ def _charts(one: Course) -> str:
                     Line("commission", one.commissions.cumsum(), "sell"),
                     *([Line("slippage", one.slippages.cumsum(), "mix")] if one.slippages.any() else []),
                 ],
-                _short,
+                short,
                 bounds=(0.0,),
                 height=150,
             ),
@@ -226,11 +233,11 @@ def _charts(one: Course) -> str:
 def _months(one: Course) -> str:
     rows = []
     for row in months(one):
-        ahead = None if None in (row["value"], row["hold"]) else row["value"] - row["hold"]
-        returns = [_coloured(row["value"]), _coloured(row["hold"]), _coloured(row["mix"]), _coloured(ahead)]
-        shares = [_percent(row["max_drawdown"]), _percent(row["exposure"])]
+        gained = None if None in (row["value"], row["hold"]) else row["value"] - row["hold"]
+        returns = [coloured(row["value"]), coloured(row["hold"]), coloured(row["mix"]), coloured(gained)]
+        shares = [percent(row["max_drawdown"]), percent(row["exposure"])]
         rows.append(
-            [row["month"], f"{row['bars']:,}", *returns, *shares, f"{row['trades']:,}", _money(row["commission"])]
+            [row["month"], f"{row['bars']:,}", *returns, *shares, f"{row['trades']:,}", money(row["commission"])]
         )
     head = (
         "month",
@@ -244,93 +251,32 @@ def _months(one: Course) -> str:
         "trades",
         "commission",
     )
-    return f"<h3>Months</h3>{_table(head, rows)}"
+    return f"<h3>Months</h3>{table(head, rows)}"
 
 
 def _models(one: Course) -> str:
     begins = [0, *swaps(one)]
     rows = []
     for start, end in zip(begins, [*begins[1:], len(one.models)], strict=True):
-        returns = [_change(values[max(start - 1, 0) : end]) for values in (one.values, one.holds)]
-        rows.append([one.models[start], _when(one.bar_times[start]), f"{end - start:,}", *returns])
+        returns = [change(values[max(start - 1, 0) : end]) for values in (one.values, one.holds)]
+        rows.append([one.models[start], when(one.bar_times[start]), f"{end - start:,}", *returns])
     shown = rows[-_EVENTS_SHOWN:]
     head = "Models" if len(shown) == len(rows) else f"Models: the newest {len(shown)} of {len(rows)} stretches"
-    return f"<h3>{head}</h3>{_table(('model', 'from', 'bars', 'account', 'holding'), shown)}"
+    return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'account', 'holding'), shown)}"
 
 
 def _events(events: Sequence[Event]) -> str:
     counts = Counter(event.kind for event in events)
     told = [event for event in events if event.kind in _TOLD]
     summary = ", ".join(f"{kind} {number:,}" for kind, number in sorted(counts.items())) or "none"
-    rows = [[_when(event.at), event.kind, _words(event.detail)] for event in reversed(told[-_EVENTS_SHOWN:])]
-    table = _table(("at", "event", "what"), rows, "words") if rows else ""
+    rows = [[when(event.at), event.kind, _words(event.detail)] for event in reversed(told[-_EVENTS_SHOWN:])]
+    listed = table(("at", "event", "what"), rows, "words") if rows else ""
     more = f" The newest {len(rows)} of those that matter:" if rows else ""
-    return f"<h2>Events</h2><p class='soft'>All in the ledger: {escape(summary)}.{more}</p>{table}"
+    return f"<h2>Events</h2><p class='soft'>All in the ledger: {escape(summary)}.{more}</p>{listed}"
 
 
 def _words(detail: str) -> str:
     told: dict[str, Any] = json.loads(detail)
     return ", ".join(
-        f"{name.replace('_', ' ')} {_when(value) if name == 'bar_time' else value}" for name, value in told.items()
+        f"{name.replace('_', ' ')} {when(value) if name == 'bar_time' else value}" for name, value in told.items()
     )
-
-
-class _Html(str):
-    """Text that is HTML already."""
-
-    __slots__ = ()
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{cell if isinstance(cell, _Html) else escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll"><table class="{style}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def _when(seconds: float) -> str:
-    return utc(seconds)[:16].replace("T", " ")
-
-
-def _coloured(part: float | None) -> str:
-    return "-" if part is None else _Html(f'<span class="{_mood(part)}">{_signed(100 * part, 1)} %</span>')
-
-
-def _mood(number: float) -> str:
-    return "good" if number > 0 else "bad" if number < 0 else ""
-
-
-def _money(number: float) -> str:
-    return f"{number:,.2f}"
-
-
-def _signed(number: float | None, decimals: int) -> str:
-    return "-" if number is None else f"{number:+,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _percent(part: float) -> str:
-    return f"{100 * part:.1f} %"
-
-
-def _change(values: Any) -> str:
-    return "-" if values[0] <= 0 else f"{_signed(100 * (values[-1] / values[0] - 1), 1)} %"
-
-
-def _ahead(values: Any, others: Any) -> str:
-    return "-" if others[-1] <= 0 else f"{_signed(100 * (values[-1] / others[-1] - 1), 1)} %"
-
-
-def _plain(number: float) -> str:
-    return f"{number:,g}"
-
-
-def _percents(number: float) -> str:
-    return f"{number:,g} %"
-
-
-def _short(number: float) -> str:
-    return f"{number / 1000:,g}k" if abs(number) >= 1000 else f"{number:,g}"

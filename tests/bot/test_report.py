@@ -296,5 +296,29 @@ def test_what_cannot_be_done_is_wrong_usage(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_a_single_bar_of_an_odd_market_makes_a_page(tmp_path: Path) -> None:
+    ledger = open_writer(f"sqlite:///{tmp_path}/one.sqlite")
+    replay(ledger, Trader(Terms("main", "kraken:BTC/USD:USD:1h"), model_of(11)), CANDLES[:11], 10)
+    with ledger.reading() as connection:
+        one = course(connection, "main")
+    ledger.close()
+    text = page([one], [one], [])
+    assert "main on BTC/USD:USD" in text
+    assert "on kraken, bars of 1h, " in text
+    assert "Amounts in USD." in text
+    assert "nan" not in re.sub(r"<style>.*?</style>", "", text)
+
+
+def test_accounts_without_common_hours_have_a_page_without_a_comparison(ledger: Ledger) -> None:
+    with ledger.reading() as connection:
+        early, late = course(connection, "main", 0, RUN[300].bar_time), course(connection, "<b>", RUN[400].bar_time)
+        together = common(connection, [early, late])
+    ledger.close()
+    assert together == []
+    text = page([early, late], together, [])
+    assert "Accounts side by side" not in text
+    assert text.count("<details") == 2
+
+
 def test_drawdown_is_from_the_highest_before() -> None:
     assert drawdowns(np.array([100.0, 80.0, 120.0, 90.0, 120.0])).tolist() == [0.0, 1 - 0.8, 0.0, 0.25, 0.0]
