@@ -50,7 +50,7 @@ swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them
 
 .venv/all: .venv/daemon
 	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$$(sed -n 's/^torch==//p' requirements.lock)"
-	$(PIP) --editable ".[dev,parquet,postgres,training]"
+	$(PIP) --editable ".[dev,notify,parquet,postgres,training]"
 	touch $@
 
 clean:

@@ -78,7 +78,7 @@ class Notifier:
     def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Tell of a trouble, or its end, and of models."""
         if kind in _TROUBLE:
-            words = ", ".join(f"{key.replace('_', ' ')} {_plain(key, value)}" for key, value in detail.items())
+            words = ", ".join(_words(key, value) for key, value in detail.items())
             self._say(f"{_TROUBLE[kind]}: {words}")
 
     def tick(self, *, last: bool) -> bool:
@@ -175,10 +175,13 @@ def _excess(decision: Decision) -> str:
     return f"{abs(excess):,.2f} {'more' if excess >= 0 else 'less'} than holding"
 
 
-def _plain(key: str, value: Any) -> str:
-    if key == "bar_time":
-        return utc(value)
-    return span(value) if key == "for_seconds" else str(value)
+def _words(key: str, value: Any) -> str:
+    """One entry of an event's detail for people."""
+    if key == "error":
+        return str(value)
+    if key == "for_seconds":
+        return f"for {span(value)}"
+    return f"{key.replace('_', ' ')} {utc(value) if key == 'bar_time' else value}"
 
 
 def _apprise(urls: str) -> Any:

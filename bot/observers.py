@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import structlog
@@ -20,6 +21,7 @@ from bot.supervision import StatusLine, listening
 
 HANGS: Final = 60.0  # seconds without coming back, after which an observer counts as down
 _TICK: Final = 1.0
+_LAST_WORDS: Final = 2.0  # seconds that observers get at the end
 _MOST_WAITING: Final = 1000  # calls that wait for an observer; more are dropped, and counted
 
 Event = tuple[str, dict[str, Any]]
@@ -111,6 +113,19 @@ def observers_of(settings: Settings, clock: Clock, *, stays: bool) -> Observers:
     if settings.notify.ping_url:
         chosen.append(Ping(settings.notify.ping_url))
     return Observers(chosen)
+
+
+@contextmanager
+def attended(settings: Settings, clock: Clock, *, stays: bool) -> Iterator[Observers]:
+    """The observers of `observers_of` while the block runs; they are told of an error that ends it, too."""
+    observers = observers_of(settings, clock, stays=stays)
+    try:
+        yield observers
+    except Exception as error:
+        observers.happened("failed", error=str(error))
+        raise
+    finally:
+        observers.close(_LAST_WORDS)
 
 
 class _Lane:

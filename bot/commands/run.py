@@ -2,19 +2,17 @@
 
 import signal
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
+from bot.clock import Clock
 from bot.commands.common import add_config, add_json, read_settings, show
 from bot.daemon import Models, call_on, poll_once, run
-from bot.errors import HourhandError
 from bot.exchange import Feed
 from bot.ledger.store import open_writer
 from bot.log import set_up
-from bot.observers import observers_of
+from bot.observers import Observers, attended
 from bot.poller import Poller
+from bot.settings import Settings
 from bot.waiting import Stopped, Waiter
-
-_LAST_WORDS: Final = 2.0  # seconds that observers get at the end
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,6 +27,12 @@ def call(options: Namespace) -> int:
     """Run the daemon until it is stopped, or one poll."""
     settings, clock = read_settings(options)
     set_up(clock.now)
+    with attended(settings, clock, stays=not options.once) as observers:
+        _run(options, settings, clock, observers)
+    return 0
+
+
+def _run(options: Namespace, settings: Settings, clock: Clock, observers: Observers) -> None:
     waiter = Waiter()
     call_on((signal.SIGTERM, signal.SIGINT), waiter.stop)
     feed = Feed(settings.exchange, clock)
@@ -40,25 +44,19 @@ def call(options: Namespace) -> int:
 
     call_on((signal.SIGHUP,), look_again)
     ledger = open_writer(settings.ledger.url)
-    observers = observers_of(settings, clock, stays=not options.once)
     try:
         poller = Poller(settings, clock, ledger, models.traders, feed, waiter, observers)
         if options.once:
-            return _once(options, poller)
-        run(poller, settings.schedule.poll_delay_seconds, models)
-    except HourhandError as error:
-        observers.happened("failed", error=str(error))
-        raise
+            _once(options, poller)
+        else:
+            run(poller, settings.schedule.poll_delay_seconds, models)
     finally:
         ledger.close()
-        observers.close(_LAST_WORDS)
-    return 0
 
 
-def _once(options: Namespace, poller: Poller) -> int:
+def _once(options: Namespace, poller: Poller) -> None:
     try:
         bars = poll_once(poller)
     except Stopped:
         bars = 0
     show({"bars": bars, "bar_time": poller.standings[0].bar_time}, as_json=options.json)
-    return 0

@@ -43,5 +43,6 @@ def _state(bar_time: int | None, settings: Settings, clock: Clock) -> dict[str, 
     if bar_time is None:
         return {"lag_seconds": None, "state": "empty"}
     lag = clock.now() - bar_time - settings.bar
-    running = is_in_use(settings.ledger.url)
-    return {"lag_seconds": lag, "state": ("late" if lag > allowed_lag(settings) else "running") if running else "stopped"}
+    if not is_in_use(settings.ledger.url):
+        return {"lag_seconds": lag, "state": "stopped"}
+    return {"lag_seconds": lag, "state": "late" if lag > allowed_lag(settings) else "running"}

@@ -15,7 +15,7 @@ from bot import checkpoint
 from bot.cli import main
 from bot.clock import Clock
 from bot.daemon import Models, run
-from bot.errors import UsageError
+from bot.errors import ModelError, UsageError
 from bot.ledger import tables
 from bot.notifications import Notifier, Ping
 from bot.observers import Observers
@@ -180,7 +180,7 @@ def test_a_refused_message_is_sent_again_with_what_came_later(tmp_path: Path, re
         notifier.happened("model_swapped", {"before": "a", "now": "b"})
         assert notifier.tick(last=False)
         refused, sent = receiver.all()
-        assert "a model was refused, the one before trades on: error bad weights" in refused
+        assert "a model was refused, the one before trades on: bad weights" in refused
         assert sent.startswith(refused)
         assert "another model decides: before a, now b" in sent
 
@@ -307,6 +307,14 @@ def test_run_once_sends_before_it_ends(tmp_path: Path, receiver: Receiver) -> No
     got = receiver.all()
     assert "/ping" in got
     assert any("bought" in message for message in got)
+
+
+def test_an_error_that_ends_the_daemon_is_told(tmp_path: Path, receiver: Receiver) -> None:
+    done = hourhand("run", cwd=tmp_path, HOURHAND_NOTIFY__URLS=f"json://{receiver.address}/key")
+    assert done.returncode == ModelError.exit_code
+    (message,) = receiver.all()
+    said = done.stderr.strip().removeprefix("hourhand: ")
+    assert message == f"hourhand main\nthe daemon ended with an error: {said}"
 
 
 def test_addresses_that_cannot_be_used_are_wrong_settings_and_stay_secret(

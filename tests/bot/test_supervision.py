@@ -20,6 +20,7 @@ from bot.supervision import listening, notify, watchdog_seconds
 from tests.harness import HOUR, World, environment, model_of, world_of
 
 WAIT = 30.0
+FAILED = "STATUS=failed: "
 WATCHDOG = 2.0  # seconds; fed each quarter of it, or each second
 
 
@@ -133,7 +134,7 @@ def test_ready_though_the_exchange_is_down(world: World, fault: str) -> None:
 def test_a_bad_model_a_used_ledger_and_wrong_settings_are_never_ready(world: World) -> None:
     with supervised(world, HOURHAND_POLICY__MODEL="nowhere") as (systemd, daemon):
         assert ended(daemon)[0] == ModelError.exit_code
-        assert systemd.rest() == []
+        assert systemd.rest() == [FAILED + "policy.model: there is neither a model nor a pointer to one at nowhere"]
         Path(systemd.address).unlink()
     with supervised(world, HOURHAND_ACCOUNT__COMMISSION="2") as (systemd, daemon):
         assert ended(daemon)[0] == 2
@@ -141,14 +142,14 @@ def test_a_bad_model_a_used_ledger_and_wrong_settings_are_never_ready(world: Wor
         Path(systemd.address).unlink()
     with world.poller(model_of(1)), supervised(world) as (systemd, daemon):
         assert ended(daemon)[0] == 3
-        assert systemd.rest() == []
+        assert [line.startswith(FAILED) for line in systemd.rest()] == [True]
 
 
 def test_a_ledger_that_is_none_is_never_ready(world: World) -> None:
     (world.folder / "ledger.sqlite").write_bytes(b"not a ledger at all " * 300)
     with supervised(world) as (systemd, daemon):
         assert ended(daemon)[0] == 4
-        assert systemd.rest() == []
+        assert [line.startswith(FAILED) for line in systemd.rest()] == [True]
 
 
 def test_a_stopped_process_starves_the_watchdog(world: World) -> None:
