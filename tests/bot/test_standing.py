@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from bot.account import Rules, Terms
-from bot.errors import UsageError
+from bot.errors import LedgerError, UsageError
 from bot.ledger.store import open_reader, open_writer
 from bot.replay import replay
 from bot.simulator.generate import START, generate
 from bot.trader import Trader
 from bot.verify import verify
-from tests.harness import HOUR, MARKET, all_rows, model_of, world_of
+from tests.harness import HOUR, MARKET, all_rows, events_at, model_of, world_of
 
 MODEL = model_of(1)
 CANDLES = generate(120, seed=5, holes=0, quiet=0)
@@ -128,3 +129,31 @@ def test_a_zero_has_no_sign(value: float) -> None:
     step = Trader(Terms("main", MARKET), replace(model, policy=still))
     decision = step.step(step.start(), CANDLES[0]).decision
     assert np.signbit(decision.state_value) == np.False_
+
+
+@pytest.mark.parametrize(
+    "harm", ["DELETE FROM states", "UPDATE states SET hidden = x'00'", "UPDATE states SET hidden = zeroblob(160)"]
+)
+def test_a_hidden_state_that_is_lost_is_made_again_from_the_candles(tmp_path: Path, harm: str) -> None:
+    with world_of(tmp_path) as world:
+        with world.poller(MODEL) as poller:
+            world.run(poller, range(30, 34))
+            with poller.ledger.writing() as connection:
+                connection.execute(text(harm))
+        with world.poller(MODEL) as poller:
+            world.run(poller, [34, 35])
+            with poller.ledger.reading() as connection:
+                assert verify(connection) == (6, [])
+        rows = world.rows()["decisions"]
+        assert [row[18] and (row[18] - START) // HOUR for row in rows] == [10, None, None, None, 14, None]
+        assert events_at(world.url) == []
+
+
+def test_a_decision_without_its_candle_is_no_ledger_to_go_on_with(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        with world.poller(MODEL) as poller:
+            world.run(poller, [30])
+            with poller.ledger.writing() as connection:
+                connection.execute(text("DELETE FROM candles"))
+        with pytest.raises(LedgerError, match="restore a backup"), world.poller(MODEL):
+            pass
