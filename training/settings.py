@@ -32,7 +32,7 @@ class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class WindowSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: what one iteration collects."""
 
-    count: Count = 1024
+    count: Count = 512
     length: Count = 500
 
 
