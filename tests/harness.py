@@ -5,7 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -53,7 +53,7 @@ def model_of(
     return build(tensors, Network(8, 6, account_at), features)  # type: ignore[arg-type]  # one of two words
 
 
-def settings_of(**sections: dict[str, Any]) -> Settings:
+def settings_of(**sections: Mapping[str, Any]) -> Settings:
     """Settings with some keys changed: `settings_of(account={"name": "b"})`."""
     return msgspec.convert(sections, Settings)
 
@@ -86,7 +86,7 @@ class World:
         """The usual ledger."""
         return f"sqlite:///{self.folder}/ledger.sqlite"
 
-    def settings(self, **sections: dict[str, Any]) -> Settings:
+    def settings(self, **sections: Mapping[str, Any]) -> Settings:
         """Settings that meet the loopback exchange, with a short warm-up."""
         defaults: dict[str, dict[str, Any]] = {
             "exchange": {"base_url": self.exchange.url},
@@ -94,10 +94,10 @@ class World:
             "ledger": {"url": self.url},
         }
         names = {*defaults, *sections}
-        return settings_of(**{name: defaults.get(name, {}) | sections.get(name, {}) for name in names})
+        return settings_of(**{name: {**defaults.get(name, {}), **sections.get(name, {})} for name in names})
 
     @contextmanager
-    def poller(self, model: Model, **sections: dict[str, Any]) -> Iterator[Poller]:
+    def poller(self, model: Model, **sections: Mapping[str, Any]) -> Iterator[Poller]:
         """A poller on the ledger, opened and closed."""
         settings = self.settings(**sections)
         ledger = open_writer(settings.ledger.url)

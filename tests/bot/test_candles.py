@@ -111,7 +111,7 @@ def test_a_whole_run_has_every_bar_and_only_flat_ones_more(run: list[Candle]) ->
 
 
 def test_nothing_is_whole() -> None:
-    assert whole([], HOUR) == holes([], HOUR) == checked([], HOUR) == []
+    assert [whole([], HOUR), holes([], HOUR), checked([], HOUR)] == [[], [], []]
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,10 @@ def test_an_older_ledger_is_copied_and_brought_up_to_date(file: Path, next_versi
         assert verify(connection) == (30, [])
     ledger.close()
     copy = file.with_name("ledger.sqlite.before-9998")
-    with sqlite3.connect(copy) as connection:
-        assert connection.execute("SELECT count(*) FROM decisions").fetchone() == (30,)
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (tables.REVISION,)
-    connection.close()
+    with sqlite3.connect(copy) as copied:
+        assert copied.execute("SELECT count(*) FROM decisions").fetchone() == (30,)
+        assert copied.execute("SELECT version_num FROM alembic_version").fetchone() == (tables.REVISION,)
+    copied.close()
     open_writer(url).close()  # once is enough
 
 
@@ -127,7 +127,7 @@ def test_a_full_disk_costs_no_bar(small_disk: Path) -> None:
         with world.poller(MODEL, schedule={"catch_up": "trade"}, ledger={"url": url}) as poller:
             world.run(poller, range(30, 33))
             ballast = fill_up(small_disk)
-            hour, full = 33, False
+            hour, full, before = 33, False, rows_at(url)
             while not full:
                 before = rows_at(url)
                 try:

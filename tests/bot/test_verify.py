@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.features import RETURNS
 from bot.ledger.engines import sqlite_engine
-from bot.simulator.generate import generate
+from bot.simulator.generate import START, generate
 from bot.verify import verify
-from tests.harness import HOUR, START, model_of, world_of
+from tests.harness import HOUR, model_of, world_of
 
 FIRST = model_of(1)
 SECOND = model_of(2, RETURNS, "heads")
