@@ -223,3 +223,21 @@ def test_it_learns_the_action_that_pays(walk: Walk, action: int) -> None:
     of.update(experience, targets)
     after = answer().detach()[:, :3].softmax(1)[:, action]
     assert (after > before + 0.01).all()
+
+
+def test_without_the_drift_standing_exposure_is_worth_nothing(walk: Walk) -> None:
+    settings = parse(
+        {
+            "network": {"fc1": 8, "lstm": 6},
+            "windows": {"count": 2, "length": 299},
+            "reward": {"benchmark": "initial", "detrend": True},
+            "ppo": {"minibatches": 1},
+        }
+    )
+    of = with_weights(Learner(numbers(walk(300)), settings, seed=0), HOLDING)
+    experience = collect(of.env, of.network, 1.0, torch.Generator().manual_seed(0), of.drift)
+    assert (experience.actions == HOLD).all()
+    assert abs(of.drift) > 1e-6
+    assert float(experience.rewards.double().sum(0).abs().max()) < 1e-4
+    change = float(of.env.prices[-1, 0] - of.env.prices[0, 0])
+    assert float(experience.profits[0]) == pytest.approx(change)
