@@ -33,6 +33,7 @@ from training.settings import TrainingSettings, load_training_settings
 PRESETS: Final = ("default", "article", "bench")
 _ARTICLE_WINDOW: Final = 500
 _LINE_SECONDS: Final = 10.0
+_FEWEST_WINDOWS: Final = 64  # of one process's minibatch: with fewer, calls cost more than what they compute
 
 
 class Outcome(NamedTuple):
@@ -64,8 +65,9 @@ kept in OUT.training."""
     parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
     parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
     parser.add_argument("--timeframe", default="", help="where the file does not tell (1h)")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--threads", type=_count, default=cores, metavar="N", help="processes that train (%(default)s)")
+    parser.add_argument(
+        "--threads", type=_count, metavar="N", help="processes that train (as many cores as are of use)"
+    )
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda")
     parser.add_argument("--config", type=Path, metavar="FILE", help="hyper-parameters (config/training.toml)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT.training")
@@ -130,7 +132,7 @@ def _train_article(told: argparse.Namespace, candles: Sequence[Candle]) -> Outco
 
 def _train(told: argparse.Namespace, candles: Sequence[Candle], digest: str, timeframe: str) -> Outcome:
     settings = _settings(told)
-    threads = 1 if told.device.startswith("cuda") else told.threads
+    threads = 1 if told.device.startswith("cuda") else told.threads or _useful_threads(settings)
     _check(told, settings, threads, len(candles))
     per_iteration = settings.steps_per_iteration
     recipe = {
@@ -184,6 +186,13 @@ def _settings(told: argparse.Namespace) -> TrainingSettings:
     settings = load_training_settings(told.config, told.preset)
     steps = told.steps or (told.episodes and told.episodes * settings.windows.length) or settings.ppo.steps
     return settings.lasting(steps)
+
+
+def _useful_threads(settings: TrainingSettings) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    windows = settings.windows.count // settings.ppo.minibatches
+    fitting = [n for n in range(2, cores + 1) if windows % n == 0 and windows // n >= _FEWEST_WINDOWS]
+    return max(fitting, default=1)
 
 
 def _check(told: argparse.Namespace, settings: TrainingSettings, threads: int, candles: int) -> None:
