@@ -2,6 +2,10 @@
 
 Every measurement is a process of its own, on the same cores; they take turns, round after round, so that a machine's
 other work meets all of them. Figures are medians over the rounds, ratios are taken within a round.
+
+Each is given by the clock, and by the time that the process had a processor, which tells more on a busy machine; of
+processes that train together it is the first one's. The article's loop and RecurrentPPO run on one thread, as a second
+one slows them down.
 """
 
 import argparse
@@ -26,6 +30,7 @@ from training.article import PASSES, PPO, play
 from training.candles import between, numbers, read_file, utc_date
 from training.environment import BitcoinTradingEnv, frame
 from training.ppo import Learner, Sum, aims, losses, objective
+from training.records import Reached
 from training.rollout import collect
 from training.run import learn, one_thread
 from training.settings import TrainingSettings, load_training_settings
@@ -33,7 +38,7 @@ from training.team import Team
 
 ENVIRONMENTS: Final = (16, 32, 64)
 _ARTICLE_EPISODES: Final = 8
-_ITERATIONS: Final = 4
+_ITERATIONS: Final = 6
 _LENGTH: Final = 500
 
 
@@ -65,33 +70,54 @@ def _bench_command(told: argparse.Namespace) -> int:
 
 
 def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, Any]:
-    """Everything that the command prints; speeds in environment steps a second, memory in bytes."""
+    """Everything that the command prints: environment steps a second by the clock and by the processors' own time,
+    ours as a multiple of the others' by both, and memory in bytes.
+    """
     settings = _settings(1)
-    tries = [(_apart(_recurrent_ppo, candles, threads, count)["pace"], count) for count in ENVIRONMENTS]
+    tries = [(_apart(_recurrent_ppo, candles, count)["cpu"], count) for count in ENVIRONMENTS]
     environments = max(tries)[1]
+    flop = step_flop(settings)
     turns = [
         {
-            "article": _apart(_article, candles, threads)["pace"],
-            "recurrent_ppo": _apart(_recurrent_ppo, candles, threads, environments)["pace"],
-            **_apart(_ours, candles, threads),
-            "limit": _apart(_products, threads)["pace"] / step_flop(settings),
+            "article": _apart(_article, candles),
+            "recurrent_ppo": _apart(_recurrent_ppo, candles, environments),
+            "ours": _apart(_ours, candles, threads),
+            "limit": {way: pace / flop for way, pace in _apart(_products, threads).items()},
         }
         for _ in range(rounds)
     ]
-    middle = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
-    ratios = {
-        f"times_{other}": statistics.median(turn["ours"] / turn[other] for turn in turns)
-        for other in ("article", "recurrent_ppo", "limit")
-    }
+
+    def middle(way: str, name: str, under: str = "") -> float:
+        return statistics.median(turn[name][way] / (turn[under][way] if under else 1) for turn in turns)
+
+    others = ("article", "recurrent_ppo", "limit")
     return {
         "threads": threads,
         "rounds": rounds,
-        **{name: round(figure) for name, figure in middle.items()},
-        **{name: round(figure, 2) for name, figure in ratios.items()},
+        "steps_per_second": {name: round(middle("wall", name)) for name in turns[0]},
+        "steps_per_processor_second": {name: round(middle("cpu", name)) for name in turns[0]},
+        "ratio": {name: round(middle("wall", "ours", name), 2) for name in others},
+        "ratio_by_processor_time": {name: round(middle("cpu", "ours", name), 2) for name in others},
         "recurrent_ppo_environments": environments,
-        "kflop_per_step": round(step_flop(settings) / 1e3, 1),
-        "microseconds_per_step": _apart(_parts, candles, 1),
+        "kflop_per_step": round(flop / 1e3, 1),
+        "memory": round(middle("memory", "ours")),
+        "microseconds_per_step": _apart(_parts, candles),
     }
+
+
+class _Watch:
+    """Time by the clock and time that this process had a processor, since it was made or started again."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def pace(self, count: float) -> dict[str, float]:
+        """`count` a second, by both."""
+        wall, cpu = self._began
+        return {"wall": count / (time.perf_counter() - wall), "cpu": count / (time.process_time() - cpu)}
 
 
 def _apart(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
@@ -99,24 +125,25 @@ def _apart(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, 
         return alone.submit(work, *arguments).result()
 
 
-def _article(candles: Sequence[Candle], threads: int) -> dict[str, float]:
-    torch.set_num_threads(threads)
+def _article(candles: Sequence[Candle]) -> dict[str, float]:
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     env = BitcoinTradingEnv(frame(candles))
     env.reset(seed=0)
     model = PPO(7, 3)
-    steps, began = 0, time.perf_counter()
+    watch, steps = _Watch(), 0
     for episode in range(1 + _ARTICLE_EPISODES):
         if episode == 1:  # the first one warms up
-            steps, began = 0, time.perf_counter()
+            watch.start()
+            steps = 0
         steps += play(model, env).steps
         model.train_net()
-    return {"pace": steps / (time.perf_counter() - began)}
+    return watch.pace(steps)
 
 
-def _recurrent_ppo(candles: Sequence[Candle], threads: int, environments: int) -> dict[str, float]:
+def _recurrent_ppo(candles: Sequence[Candle], environments: int) -> dict[str, float]:
     """RecurrentPPO with the article's widths, one LSTM for policy and value, windows of 500 and three passes."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         from sb3_contrib import RecurrentPPO  # noqa: PLC0415 - only here, and only developers have it
         from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # noqa: PLC0415
@@ -151,9 +178,9 @@ def _recurrent_ppo(candles: Sequence[Candle], threads: int, environments: int) -
             "enable_critic_lstm": False,
         },
     )
-    began = time.perf_counter()
+    watch = _Watch()
     model.learn(environments * _LENGTH)
-    return {"pace": environments * _LENGTH / (time.perf_counter() - began)}
+    return watch.pace(environments * _LENGTH)
 
 
 def _settings(iterations: int) -> TrainingSettings:
@@ -163,12 +190,17 @@ def _settings(iterations: int) -> TrainingSettings:
 
 def _ours(candles: Sequence[Candle], threads: int) -> dict[str, float]:
     settings = _settings(_ITERATIONS)
-    seconds: list[float] = []
-    learn(numbers(candles), settings, threads=threads, report=lambda reached, *_: seconds.append(reached.seconds))
+    watch, paces = _Watch(), []
+
+    def report(reached: Reached, *_: Any) -> None:
+        if reached.iterations == 1:  # the first one warms up
+            watch.start()
+        else:
+            paces.append(watch.pace((reached.iterations - 1) * settings.steps_per_iteration))
+
+    learn(numbers(candles), settings, threads=threads, report=report)
     mine, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    steps = (_ITERATIONS - 1) * settings.steps_per_iteration  # the first one warms up
-    memory = 1024 * (mine + (threads - 1) * others)
-    return {"ours": steps / (seconds[-1] - seconds[0]), "memory": memory}
+    return {**paces[-1], "memory": 1024 * (mine + (threads - 1) * others)}
 
 
 def step_flop(settings: TrainingSettings) -> float:
@@ -181,23 +213,23 @@ def step_flop(settings: TrainingSettings) -> float:
 
 
 def _products(threads: int) -> dict[str, float]:
-    with one_thread(), Team(threads, _multiply_along, ()) as team:
-        return {"pace": float(_multiply(team.total))}
+    with one_thread(), Team(threads, _multiply_along, (threads,)) as team:
+        return dict(zip(("wall", "cpu"), _multiply(team.total, threads).tolist(), strict=True))
 
 
-def _multiply_along(_rank: int, total: Sum) -> None:
-    _multiply(total)
+def _multiply_along(_rank: int, total: Sum, threads: int) -> None:
+    _multiply(total, threads)
 
 
-def _multiply(total: Sum, seconds: float = 1.0) -> Tensor:
+def _multiply(total: Sum, threads: int, seconds: float = 1.0) -> Tensor:
     """Operations a second of the gates' three products as the trainer meets them, over all processes at once."""
     settings = _settings(1)
     f, n = settings.network.fc1, settings.network.lstm
-    windows = settings.windows.count // settings.ppo.minibatches
+    windows = settings.windows.count // settings.ppo.minibatches // threads
     gates, seen, slope = torch.rand(4 * n, f + n), torch.rand(f + n, windows), torch.rand(4 * n, windows)
     forward, back, weights = torch.empty(4 * n, windows), torch.empty(f + n, windows), torch.empty(4 * n, f + n)
     total(torch.zeros(1))
-    rounds, began = 0, time.perf_counter()
+    rounds, watch, began = 0, _Watch(), time.perf_counter()
     while time.perf_counter() - began < seconds:
         for _ in range(100):
             torch.mm(gates, seen, out=forward)
@@ -205,12 +237,12 @@ def _multiply(total: Sum, seconds: float = 1.0) -> Tensor:
             torch.mm(slope, seen.T, out=weights)
         rounds += 100
     flop = 3 * 2 * 4 * n * (f + n) * windows * rounds
-    return total(torch.tensor(flop / (time.perf_counter() - began), dtype=torch.float64))
+    return total(torch.tensor(list(watch.pace(flop).values()), dtype=torch.float64))
 
 
-def _parts(candles: Sequence[Candle], threads: int) -> dict[str, float]:
-    """Where one iteration's time goes on one thread, in microseconds per environment step."""
-    torch.set_num_threads(threads)
+def _parts(candles: Sequence[Candle]) -> dict[str, float]:
+    """Where one iteration's processor time goes on one thread, in microseconds per environment step."""
+    torch.set_num_threads(1)
     settings = _settings(2)
     learner = Learner(numbers(candles), settings, seed=0)
     learner.iterate(0, 2)
@@ -220,7 +252,7 @@ def _parts(candles: Sequence[Candle], threads: int) -> dict[str, float]:
         for name, (before, after) in zip(names, pairwise(times), strict=True):
             spent[name] += after - before
 
-    now = time.perf_counter
+    now = time.process_time
     times = [now()]
     experience = collect(learner.env, learner.network, settings.reward.unit, torch.Generator().manual_seed(0))
     times.append(now())
