@@ -17,7 +17,7 @@ demo: .venv/daemon ## see it trade, offline
 setup: .venv/all ## everything: daemon, training, tests
 
 test: .venv/all
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 check: .venv/all
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """`make bench`: how fast and how small the daemon is. Figures of this machine, printed; nothing is asserted."""
 
+import logging
 import os
 import statistics
 import subprocess
@@ -12,11 +13,15 @@ from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
+import structlog
+
 from bot.account import Terms
+from bot.candles import Candle
 from bot.checkpoint import load
 from bot.clock import Clock
 from bot.exchange import Feed
 from bot.ledger.store import open_writer
+from bot.ledger.writing import commit_bars
 from bot.poller import Poller
 from bot.registry import resolve
 from bot.replay import replay
@@ -28,7 +33,7 @@ from bot.trader import Trader
 from bot.waiting import Waiter
 from tests import bench_models
 
-BARS = 1_000
+BARS = 10_000
 WARMUP = 500
 MODEL = Path("models/current")
 
@@ -60,7 +65,7 @@ def _settings(url: str, ledger: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _exchange(candles: list) -> Iterator[tuple[LoopbackExchange, Synchronized]]:  # type: ignore[type-arg]
+def _exchange(candles: list[Candle]) -> "Iterator[tuple[LoopbackExchange, Synchronized[float]]]":
     now = get_context("spawn").Value("d", candles[WARMUP].bar_time + 3600.0)
     with LoopbackExchange(candles, Clock(source=lambda: now.value, simulated=True)) as exchange:
         yield exchange, now
@@ -70,16 +75,14 @@ def _trader(settings: Settings) -> Trader:
     return Trader(settings.terms, load(resolve(MODEL)))
 
 
-def _latency(here: Path, candles: list) -> None:  # type: ignore[type-arg]
-    from bot.ledger.writing import commit_bars
-
+def _latency(here: Path, candles: list[Candle]) -> None:
     ledger = open_writer(f"sqlite:///{here / 'latency.sqlite'}")
     trader = Trader(Terms("main", "bench:BTC/USD:1h"), load(resolve(MODEL)))
     replay(ledger, trader, candles[:WARMUP], WARMUP - 1)
     with ledger.reading() as connection:
         account = resume(connection, trader, WARMUP)
     times = []
-    for candle in (c for c in candles[WARMUP : WARMUP + 500] if c.bar_time):
+    for candle in candles[WARMUP : WARMUP + 500]:
         first = time.perf_counter()
         entry = account.decide(candle)
         with ledger.writing() as connection:
@@ -94,7 +97,7 @@ def _latency(here: Path, candles: list) -> None:  # type: ignore[type-arg]
     )
 
 
-def _replay(here: Path, candles: list) -> None:  # type: ignore[type-arg]
+def _replay(here: Path, candles: list[Candle]) -> None:
     ledger = open_writer(f"sqlite:///{here / 'replay.sqlite'}")
     trader = Trader(Terms("main", "bench:BTC/USD:1h"), load(resolve(MODEL)))
     told = replay(ledger, trader, candles, WARMUP)
@@ -102,16 +105,13 @@ def _replay(here: Path, candles: list) -> None:  # type: ignore[type-arg]
     print(f"replay, ledger included: {told['bars_per_second']:,} bars/s over {told['bars']:,} bars")
 
 
-def _daemon(environment: dict[str, str], now: Synchronized, bars: int) -> None:  # type: ignore[type-arg]
+def _daemon(environment: dict[str, str], now: "Synchronized[float]", bars: int) -> None:
     """A poller as `run` builds it, on a clock that moves on by an hour a poll."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     settings = load_settings(None, environment)
     clock = Clock(source=lambda: now.value, simulated=True)
     ledger = open_writer(settings.ledger.url)
     poller = Poller(settings, clock, ledger, [_trader(settings)], Feed(settings.exchange, clock), Waiter())
-    import bot.daemon
-    import bot.poller
-
-    bot.poller.log = _Quiet()  # type: ignore[assignment]
     early = 0.0
     first = time.perf_counter()
     for bar in range(bars):
@@ -126,13 +126,6 @@ def _daemon(environment: dict[str, str], now: Synchronized, bars: int) -> None: 
         f" ({1000 * seconds / bars:.1f} ms a poll)",
         flush=True,
     )
-
-
-class _Quiet:
-    def info(self, *_: object, **__: object) -> None:
-        pass
-
-    warning = info
 
 
 def _resident() -> float:
