@@ -1,6 +1,5 @@
 """`hourhand demo`."""
 
-import signal
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from bot.commands.common import add_config, add_json, show
 from bot.demo.performance import perform
 from bot.demo.play import Plot
+from bot.demo.processes import ended_by_signals
 from bot.demo.voice import Voice
 from bot.errors import UsageError
 from bot.settings import load_settings
@@ -36,7 +36,7 @@ def call(options: Namespace) -> int:
     settings = load_settings(options.config)
     voice = Voice(sys.stderr if options.json else sys.stdout)
     first = time.monotonic()
-    with _folder(options.keep) as folder, _ended_by_sigterm():
+    with _folder(options.keep) as folder, ended_by_signals():
         told = perform(folder, settings, voice, Plot())
     told |= {"seconds": round(time.monotonic() - first, 1), "ledger": str(folder) if options.keep else None}
     voice.farewell(told, options.keep)
@@ -59,13 +59,3 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     if taken:
         raise UsageError(f"--keep {keep}: there is something in that folder; name a new one")
     yield keep
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Make SIGTERM end the demo as Ctrl-C does, so that it cleans up."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

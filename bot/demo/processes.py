@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -18,9 +19,31 @@ from bot.errors import HourhandError
 
 _PATIENCE: Final = 60.0
 _KEPT_LINES: Final = 10
+_LOOK: Final = 0.2  # seconds between two looks at whether the demo is to end
+_asked_to_end: Final = Event()
 
 Line = dict[str, Any]
 """A line of the daemon's log: `event`, and what belongs to it."""
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Make SIGINT and SIGTERM raise KeyboardInterrupt in the block, but only while it waits for a daemon: between its
+    start and the moment that somebody looks after it, an exception would leave it behind.
+    """
+    _asked_to_end.clear()
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda *_: _asked_to_end.set()) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def _end_if_asked() -> None:
+    if _asked_to_end.is_set():
+        raise KeyboardInterrupt
 
 
 def call(*arguments: str, config: Path, clock: str) -> "subprocess.CompletedProcess[str]":
@@ -74,20 +97,28 @@ class Daemon:
 
         Raises TimeoutError where none came within `seconds`.
         """
-        try:
-            return self._lines.get(timeout=max(seconds, 0.0))
-        except queue.Empty:
-            raise TimeoutError from None
+        end = time.monotonic() + max(seconds, 0.0)
+        while True:
+            _end_if_asked()
+            try:
+                return self._lines.get(timeout=max(min(end - time.monotonic(), _LOOK), 0.0))
+            except queue.Empty:
+                if time.monotonic() >= end:
+                    raise TimeoutError from None
 
     def end(self) -> int:
         """Its exit code once it has ended, the signal's number negated where one killed it.
 
         Raises HourhandError where it does not end.
         """
-        try:
-            return self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            raise self.failure("does not end") from None
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            _end_if_asked()
+            try:
+                return self._process.wait(_LOOK)
+            except subprocess.TimeoutExpired:
+                continue
+        raise self.failure("does not end")
 
     def stop(self) -> int:
         """Ask it to stop as a service manager does; its exit code."""
