@@ -19,7 +19,6 @@ from bot.candle_files import read_candles
 from bot.clock import Clock
 from bot.simulator.server import LoopbackExchange
 
-SPEED = 36_000.0  # ten bars a second
 SETTINGS = """\
 [exchange]
 base_url = "{url}"
@@ -50,6 +49,7 @@ def main() -> None:
     parser.add_argument("--year", type=int, default=2022)
     parser.add_argument("--months", type=int, default=12)
     parser.add_argument("--steps", type=int, default=3_000_000, help="of training, each round")
+    parser.add_argument("--speed", type=float, default=20_000.0, help="hours of the exchange in an hour")
     parser.add_argument("--turnover", type=float, default=20.0, help="the gate's most a day")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the registry to begin with")
     walk(parser.parse_args())
@@ -62,8 +62,8 @@ def walk(told: argparse.Namespace) -> None:
     candles = read_candles(told.candles, 3600)
     start = _month(told.year, 1)
     since = time.time() + 3.0
-    clock = Clock(start, SPEED, since, time.time, simulated=True)
-    environment = {**os.environ, "HOURHAND_CLOCK": f"@{start}x{SPEED:.0f}@{since}"}
+    clock = Clock(start, told.speed, since, time.time, simulated=True)
+    environment = {**os.environ, "HOURHAND_CLOCK": f"@{start}x{told.speed:.0f}@{since}"}
     with LoopbackExchange(candles, clock) as exchange, (folder / "daemon.log").open("w") as log:
         config = folder / "bot.toml"
         config.write_text(SETTINGS.format(url=exchange.url, folder=folder, steps=told.steps, turnover=told.turnover))
