@@ -30,6 +30,7 @@ from training.article import PASSES, PPO, play
 from training.candles import between, numbers, read_file, utc_date
 from training.environment import BitcoinTradingEnv, frame
 from training.ppo import Learner, Sum, aims, losses, objective
+from training.published import PublishedLoop
 from training.records import Reached
 from training.rollout import collect
 from training.run import learn, one_thread
@@ -45,8 +46,9 @@ _LENGTH: Final = 500
 def add_bench(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bench`."""
     parser.description = (
-        "Measure environment steps a second of the trainer (--preset bench), the article's loop and "
-        "sb3-contrib's RecurrentPPO, in turns on the same cores, and what matrix products alone would allow."
+        "Measure environment steps a second of the trainer (--preset bench), the article's loop (as published, with\n"
+        "a data frame, and as it is here, with arrays) and sb3-contrib's RecurrentPPO, in turns on the same cores, and\n"
+        "what matrix products alone would allow."
     )
     parser.epilog = "example: hourhand-train bench --candles btcusd_1h.csv --threads 1"
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
@@ -79,6 +81,7 @@ def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, 
     flop = step_flop(settings)
     turns = [
         {
+            "published": _apart(_published, candles),
             "article": _apart(_article, candles),
             "recurrent_ppo": _apart(_recurrent_ppo, candles, environments),
             "ours": _apart(_ours, candles, threads),
@@ -90,7 +93,7 @@ def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, 
     def middle(way: str, name: str, under: str = "") -> float:
         return statistics.median(turn[name][way] / (turn[under][way] if under else 1) for turn in turns)
 
-    others = ("article", "recurrent_ppo", "limit")
+    others = ("published", "article", "recurrent_ppo", "limit")
     return {
         "threads": threads,
         "rounds": rounds,
@@ -137,6 +140,20 @@ def _article(candles: Sequence[Candle]) -> dict[str, float]:
             watch.start()
             steps = 0
         steps += play(model, env).steps
+        model.train_net()
+    return watch.pace(steps)
+
+
+def _published(candles: Sequence[Candle]) -> dict[str, float]:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    loop, model = PublishedLoop(candles), PPO(7, 3)
+    watch, steps = _Watch(), 0
+    for episode in range(1 + _ARTICLE_EPISODES // 2):
+        if episode == 1:
+            watch.start()
+            steps = 0
+        steps += loop.play(model)[0]
         model.train_net()
     return watch.pace(steps)
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bot.candles import Candle
-from training.article import GAMMA, LAMBDA, PPO, Episode, advantages_of, play, train_article
+from training.article import GAMMA, LAMBDA, LENGTH, PPO, Episode, advantages_of, play, train_article
 from training.environment import BitcoinTradingEnv, frame
+from training.published import PublishedLoop
 
 Walk = Callable[..., list[Candle]]
 Weights = dict[str, Tensor]
@@ -149,3 +150,17 @@ def test_training_is_repeatable_and_leaves_torchs_chance_alone(walk: Walk) -> No
     assert told == list(enumerate(one.episodes, 1))
     assert one.steps == 1000
     assert one.profit_last100 == pytest.approx(np.mean([episode.profit for episode in one.episodes]))
+
+
+def test_the_published_loop_plays_by_the_same_rules(walk: Callable[..., list[Candle]]) -> None:
+    candles = walk(700, seed=5)
+    loop, env = PublishedLoop(candles), BitcoinTradingEnv(frame(candles), sample_length=LENGTH)
+    state = loop.reset()
+    same, _ = env.reset(options={"start": loop.index})
+    np.testing.assert_array_equal(state, same)
+    for action in np.random.default_rng(3).integers(0, 3, LENGTH).tolist():
+        state, reward, over = loop.step(action)
+        same, expected, terminated, truncated, _ = env.step(action)
+        np.testing.assert_array_equal(state, same)
+        assert (reward, over) == (expected, terminated or truncated)
+    assert over
