@@ -46,9 +46,9 @@ _LENGTH: Final = 500
 def add_bench(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bench`."""
     parser.description = (
-        "Measure environment steps a second of the trainer (--preset bench), the article's loop (as published, with\n"
-        "a data frame, and as it is here, with arrays) and sb3-contrib's RecurrentPPO, in turns on the same cores, and\n"
-        "what matrix products alone would allow."
+        "Measure environment steps a second of the trainer (--preset bench), of the article's loop (as published, on\n"
+        "a data frame, and as it is here, with arrays) and of sb3-contrib's RecurrentPPO, in turns on the same cores,\n"
+        "and what matrix products alone would allow."
     )
     parser.epilog = "example: hourhand-train bench --candles btcusd_1h.csv --threads 1"
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")

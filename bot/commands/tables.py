@@ -14,7 +14,7 @@ from bot.commands.common import plain
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """Rows for people; numbers to the right."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     body = [list(row) for row in rows]
     for place, column in enumerate(columns):
         numbers = all(isinstance(row[place], int | float) for row in body)
@@ -22,6 +22,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
     for row in body:
         table.add_row(*map(plain, row))
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    if title:
+        console.print(title)
     console.print(table)
 
 
