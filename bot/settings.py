@@ -3,8 +3,9 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,6 +18,7 @@ PREFIX: Final = "HOURHAND_"
 NOT_SETTINGS: Final = frozenset({"HOURHAND_CLOCK"})
 DEFAULT_FILE: Final = Path("config/bot.toml")
 
+T = TypeVar("T")
 Seconds = Annotated[float, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -144,29 +146,48 @@ def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ
     `HOURHAND_<SECTION>__<KEY>` beats the file. Raises UsageError that names the key where one is unknown, of another
     type or out of range, and the file where it cannot be read.
     """
-    told = _read(file)
+    told = read_toml(file, DEFAULT_FILE)
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             _override(told, name, value)
-    try:
-        settings = msgspec.convert(told, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"settings: {_plain(str(error))}") from error
-    _finite(msgspec.to_builtins(settings))
+    settings = checked(told, Settings, strict=False)
     bar_seconds(settings.exchange.timeframe)
     return settings
 
 
-def _read(file: Path | None) -> dict[str, Any]:
-    if file is None and not DEFAULT_FILE.exists():
+def read_toml(file: Path | None, default: Path, what: str = "settings") -> dict[str, Any]:
+    """The tables of a TOML file; of `default` where `file` is None, none where that is not there.
+
+    Raises UsageError, which calls it `what`, where it cannot be read or is no TOML.
+    """
+    if file is None and not default.exists():
         return {}
-    path = file or DEFAULT_FILE
+    path = file or default
     try:
         return tomllib.loads(path.read_text())
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"the settings {path} cannot be read: {error}") from error
+        raise UsageError(f"the {what} {path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the settings {path} are not TOML: {error}") from error
+        raise UsageError(f"the {what} {path} are not TOML: {error}") from error
+
+
+def checked(told: Mapping[str, Any], kind: type[T], what: str = "settings", *, strict: bool = True) -> T:
+    """The tables as settings of that kind. Raises UsageError that names the key where one is unknown, of another type,
+    out of range or not finite; `strict` refuses numbers written as text.
+    """
+    try:
+        settings = msgspec.convert(told, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        said, _, where = str(error).partition(
+            " - at `$."
+        )  # "Expected `float` >= 0.0 - at `$.exchange.id`"
+        key = f"{where.rstrip('`')}: " if where else ""
+        raise UsageError(f"{what}: {key}{said}") from error
+    for section, table in msgspec.to_builtins(settings).items():
+        for name, value in table.items() if isinstance(table, dict) else ():
+            if isinstance(value, float) and not isfinite(value):
+                raise UsageError(f"{what}: {section}.{name}: {value} is not a finite number")
+    return settings
 
 
 def _override(told: dict[str, Any], name: str, value: str) -> None:
@@ -177,16 +198,3 @@ def _override(told: dict[str, Any], name: str, value: str) -> None:
     table = told.setdefault(section, {})
     if isinstance(table, dict):
         table[key] = value
-
-
-def _plain(message: str) -> str:
-    """Turn msgspec's "Expected `float` >= 0.0 - at `$.exchange.timeout_seconds`" round: the key in front."""
-    what, _, where = message.partition(" - at `$.")
-    return f"{where.rstrip('`')}: {what}" if where else what
-
-
-def _finite(sections: dict[str, Any]) -> None:
-    for section, table in sections.items():
-        for key, value in table.items() if isinstance(table, dict) else ():
-            if isinstance(value, float) and not -float("inf") < value < float("inf"):
-                raise UsageError(f"settings: {section}.{key}: {value} is not a finite number")

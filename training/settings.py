@@ -1,7 +1,6 @@
 """Hyper-parameters of the trainer: one TOML file, checked once, here."""
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -11,6 +10,7 @@ from msgspec import Meta, Struct
 from bot import features as feature_sets
 from bot.account import Rules
 from bot.errors import ModelError, UsageError
+from bot.settings import checked, read_toml
 
 DEFAULT_FILE: Final = Path("config/training.toml")
 
@@ -119,7 +119,7 @@ def load_training_settings(file: Path | None = None, preset: str = "default") ->
 
     Raises UsageError that names the key where one is unknown, of another type, out of range or does not fit another.
     """
-    told = _read(file)
+    told = read_toml(file, DEFAULT_FILE, "training settings")
     for section, fixed in (BENCH if preset == "bench" else {}).items():
         told[section] = {**told.get(section, {}), **fixed}
     return parse(told)
@@ -127,16 +127,7 @@ def load_training_settings(file: Path | None = None, preset: str = "default") ->
 
 def parse(told: dict[str, Any]) -> TrainingSettings:
     """Settings from plain sections of keys; raises UsageError as above."""
-    try:
-        settings = msgspec.convert(told, TrainingSettings)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        where = where.rstrip("`")
-        raise UsageError(f"training settings: {where + ': ' if where else ''}{what}") from error
-    for section, table in msgspec.to_builtins(settings).items():
-        for key, value in table.items():
-            if isinstance(value, float) and not value < float("inf"):
-                raise UsageError(f"training settings: {section}.{key}: {value} is not a finite number")
+    settings = checked(told, TrainingSettings, "training settings")
     if settings.windows.count % settings.ppo.minibatches:
         raise UsageError("training settings: windows.count is not a multiple of ppo.minibatches")
     try:
@@ -144,15 +135,3 @@ def parse(told: dict[str, Any]) -> TrainingSettings:
     except ModelError as error:
         raise UsageError(f"training settings: network.features: {error}") from error
     return settings
-
-
-def _read(file: Path | None) -> dict[str, Any]:
-    if file is None and not DEFAULT_FILE.exists():
-        return {}
-    path = file or DEFAULT_FILE
-    try:
-        return tomllib.loads(path.read_text())
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"the training settings {path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the training settings {path} are not TOML: {error}") from error

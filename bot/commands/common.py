@@ -24,6 +24,13 @@ def add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text for people")
 
 
+def add_accounts(parser: ArgumentParser) -> None:
+    """`--account A`, which may be repeated."""
+    parser.add_argument(
+        "--account", action="append", metavar="A", help="only this one; may be repeated (default: all on the market)"
+    )
+
+
 def read_settings(options: Namespace) -> tuple[Settings, Clock]:
     """Settings and clock. Raises UsageError, also for a simulated clock where a real exchange would meet it."""
     settings = load_settings(options.config)

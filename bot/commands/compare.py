@@ -4,11 +4,11 @@ from argparse import ArgumentParser, Namespace
 from typing import Any, Final
 
 from bot.clock import utc
-from bot.commands.common import add_config, add_json, read_settings, show
+from bot.commands.common import add_accounts, add_config, add_json, read_settings, show
 from bot.commands.tables import show_table
 from bot.errors import UsageError
 from bot.ledger.store import open_reader
-from bot.report.courses import account_names, common, course, figures
+from bot.report.courses import chosen, common, figures
 
 _COLUMNS: Final = {
     "account": "account",
@@ -29,9 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of `compare`."""
     add_config(parser)
     add_json(parser)
-    parser.add_argument(
-        "--account", action="append", metavar="A", help="only this one; may be repeated (default: all on the market)"
-    )
+    add_accounts(parser)
     parser.epilog = (
         "Over the hours that all accounts decided. Log return is ln(last value / first value); over hold is that\n"
         "less the initial holdings' own; over mix less that of the account's own mean share in coins, held constant\n"
@@ -46,8 +44,7 @@ def call(options: Namespace) -> int:
     settings, _ = read_settings(options)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
-        names = options.account or account_names(connection, settings.account.name)
-        courses = [course(connection, name) for name in dict.fromkeys(names)]
+        courses = chosen(connection, settings.account.name, options.account)
         told = [figures(one) for one in common(connection, courses)]
     ledger.close()
     if not told:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from bot.commands.common import add_config, add_json, read_settings, show
+from bot.commands.common import add_accounts, add_config, add_json, read_settings, show
 from bot.errors import UsageError
 from bot.ledger import tables
 from bot.ledger.store import open_reader
-from bot.report.courses import account_names, common, course, figures
+from bot.report.courses import chosen, common, figures
 from bot.report.page import Event, page
 
 
@@ -18,9 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; overwritten if there")
-    parser.add_argument(
-        "--account", action="append", metavar="A", help="only this one; may be repeated (default: all on the market)"
-    )
+    add_accounts(parser)
     parser.epilog = (
         "One file that needs nothing else: value against holding and the constant mix, price with the trades on it,\n"
         "share in coins, drawdown, probabilities, costs, months, models and events; several accounts side by side.\n\n"
@@ -33,8 +31,7 @@ def call(options: Namespace) -> int:
     settings, _ = read_settings(options)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
-        names = options.account or account_names(connection, settings.account.name)
-        courses = [course(connection, name) for name in dict.fromkeys(names)]
+        courses = chosen(connection, settings.account.name, options.account)
         beside = common(connection, courses)
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]

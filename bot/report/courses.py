@@ -43,6 +43,14 @@ class Course(NamedTuple):
     value: float
 
 
+def chosen(connection: Connection, main: str, names: Sequence[str] | None) -> list[Course]:
+    """The courses of those accounts, of all on the main account's market where none is named.
+
+    Raises UsageError where one has no decision.
+    """
+    return [course(connection, name) for name in dict.fromkeys(names or account_names(connection, main))]
+
+
 def account_names(connection: Connection, first: str) -> list[str]:
     """The accounts with decisions on the market of account `first`, that one in front, the others by name.
 
