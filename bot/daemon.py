@@ -5,6 +5,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -195,9 +196,12 @@ class _Loop:
             log.info("models", **{trader.terms.name: trader.model.model_id for trader in traders})
 
     def _feed_watchdog(self) -> None:
-        """Tell systemd that the loop goes round and the ledger answers; a hanging one starves it."""
+        """Tell systemd that the loop goes round and the ledger answers; a hanging one starves it. A ledger that says that
+        it cannot be used now has answered: a restart would not help it.
+        """
         if self.watchdog and time.monotonic() >= self.fed + self.watchdog / 4:
-            self.poller.check_ledger()
+            with suppress(LedgerUnavailableError, LedgerInUseError):
+                self.poller.check_ledger()
             notify("WATCHDOG=1")
             self.fed = time.monotonic()
 

@@ -178,9 +178,7 @@ def checked(told: Mapping[str, Any], kind: type[T], what: str = "settings", *, s
     try:
         settings = msgspec.convert(told, kind, strict=strict)
     except msgspec.ValidationError as error:
-        said, _, where = str(error).partition(
-            " - at `$."
-        )  # "Expected `float` >= 0.0 - at `$.exchange.id`"
+        said, _, where = str(error).partition(" - at `$.")  # "Expected `float` >= 0.0 - at `$.exchange.id`"
         key = f"{where.rstrip('`')}: " if where else ""
         raise UsageError(f"{what}: {key}{said}") from error
     for section, table in msgspec.to_builtins(settings).items():
