@@ -196,8 +196,8 @@ class _Loop:
             log.info("models", **{trader.terms.name: trader.model.model_id for trader in traders})
 
     def _feed_watchdog(self) -> None:
-        """Tell systemd that the loop goes round and the ledger answers; a hanging one starves it. A ledger that says that
-        it cannot be used now has answered: a restart would not help it.
+        """Tell systemd that the loop goes round and the ledger answers; a hanging one starves it. A ledger that says
+        that it cannot be used now has answered: a restart would not help it.
         """
         if self.watchdog and time.monotonic() >= self.fed + self.watchdog / 4:
             with suppress(LedgerUnavailableError, LedgerInUseError):
