@@ -8,7 +8,7 @@ PROMOTIONS ?= 100
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
-.PHONY: demo setup test check format bench campaign swaps article clean
+.PHONY: demo setup test check format bench campaign swaps walk article clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -39,6 +39,9 @@ article: .venv/all ## the article's whole experiment on CANDLES=file, with its c
 
 swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them, under a daemon that is killed meanwhile
 	$(BIN)/python -m tests.swap_campaign --promotions $(PROMOTIONS)
+
+walk: .venv/all ## a year of CANDLES=file walked forward into OUT=folder: the daemon, and a round of refresh each month
+	$(BIN)/python -m tests.walk --candles $(CANDLES) --out $(or $(OUT),var/walk)
 
 .venv/python:
 	$(PYTHON) -m venv .venv
