@@ -143,6 +143,8 @@ class Poller:
         quote = self._quote(todo)
         # Stored with the first decision that stands on them, which is at the newest candle.
         begins = any(account.bar_time is None for account in accounts)
+        if begins and len(warmup) < self.schedule.warmup_bars:
+            log.warning("short_warmup", bars=len(warmup), wanted=self.schedule.warmup_bars)
         early = [c for c in warmup if begins and c.bar_time not in stored and c.bar_time <= oldest]
         for candle in todo:
             if self.waiter.stopping:
