@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from bot.errors import UsageError
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
+TOLERANCE: Final = 0.2
 _LAST_TIME: Final = 253_402_300_799  # the end of the year 9999
 
 
@@ -111,6 +112,12 @@ def is_suspect(before: Candle, candle: Candle) -> bool:
     return candle.high > 2 * before.close or candle.low < before.close / 2
 
 
-def agrees(candle: Candle, price: float, tolerance: float = 0.2) -> bool:
-    """Whether every price of the candle lies within `tolerance` of `price`, as a fraction of it."""
-    return all(abs(mine - price) <= tolerance * price for mine in candle[1:5])
+def agrees(before: Candle, candle: Candle, price: float) -> bool:
+    """Whether the candle's close lies within TOLERANCE of `price`, and each other price that is itself suspect."""
+    suspect = [mine for mine in candle[1:4] if not before.close / 2 <= mine <= 2 * before.close]
+    return all(is_near(mine, price) for mine in (candle.close, *suspect))
+
+
+def is_near(one: float, other: float) -> bool:
+    """Whether `one` lies within TOLERANCE of `other`, as a fraction of that."""
+    return abs(one - other) <= TOLERANCE * other

@@ -5,13 +5,14 @@ from pathlib import Path
 from bot.checkpoint import load
 from bot.errors import ModelError
 from bot.registry import folder_of, read_pointer, resolve
-from bot.settings import Settings
+from bot.settings import AccountSettings, Settings
 from bot.trader import Trader
 
 
 def crew(settings: Settings) -> list[Trader]:
     """The traders of the settings: first the main account, then `[[challengers]]`, then the registry's shadows, whose
-    accounts are called `shadow-` and the model's id. All on the main account's terms but for the name.
+    accounts are called `shadow-`, the main account's name unless that is `main`, and the model's id. All are on the
+    main account's terms but for the name.
 
     Raises ModelError where a model cannot be used.
     """
@@ -24,7 +25,8 @@ def crew(settings: Settings) -> list[Trader]:
     if not pointer.is_dir():
         for model_id in read_pointer(pointer).shadows:
             model = load(folder_of(pointer, model_id))
-            traders.append(Trader(terms._replace(name=f"shadow-{model_id}"), model, mode))
+            owner = "" if terms.name == AccountSettings().name else f"{terms.name}-"
+            traders.append(Trader(terms._replace(name=f"shadow-{owner}{model_id}"), model, mode))
     names = [trader.terms.name for trader in traders]
     if len(set(names)) < len(names):
         raise ModelError(f"settings: two accounts have one name: {', '.join(names)}")

@@ -76,7 +76,7 @@ def poll_once(poller: Poller) -> int:
 
     Raises ExchangeError where the exchange could not be brought to answer, and what `Poller.poll` raises.
     """
-    deadline = time.monotonic() + ONCE_SECONDS
+    deadline = poller.waiter.deadline = time.monotonic() + ONCE_SECONDS
     failures = 0
     while True:
         try:

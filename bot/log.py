@@ -1,9 +1,11 @@
 """Logging: lines for people on a terminal, JSON elsewhere, always on standard error."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -32,11 +34,26 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,
     )
     # APScheduler speaks of every job that it runs; only its troubles are of interest.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+class _Stderr(io.TextIOBase):
+    """Standard error; a full disk behind it, or a reader that has gone, loses lines and nothing else."""
+
+    def write(self, text: str) -> int:
+        """Write it, or not."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def _unchanged(_logger: Any, _method: str, line: Any) -> Any:

@@ -22,10 +22,13 @@ class Plan(NamedTuple):
     revisions: list[tuple[Candle, Candle]]
 
 
-def make_plan(stored: Sequence[Candle], told: Sequence[Candle], bar: int, believed: Callable[[Candle], bool]) -> Plan:
+def make_plan(
+    stored: Sequence[Candle], told: Sequence[Candle], bar: int, believed: Callable[[Candle, Candle], bool]
+) -> Plan:
     """`stored`: the ledger's newest candles; `told`: the exchange's closed ones since the first of those.
 
-    `believed` says whether a suspect candle that no later one confirms may be trusted all the same (by the ticker).
+    `believed(before, candle)` says whether a suspect candle that no later one confirms may be trusted all the same, by
+    the ticker.
 
     Raises ExchangeError where the answer contradicts most of what is stored.
     """
@@ -55,12 +58,12 @@ def doubts(stored: Sequence[Candle], told: Sequence[Candle], bar: int) -> list[C
 
 
 def _accepted(
-    known: Sequence[Candle], mine: dict[int, Candle], believed: Callable[[Candle], bool]
+    known: Sequence[Candle], mine: dict[int, Candle], believed: Callable[[Candle, Candle], bool]
 ) -> tuple[list[Candle], Candle | None]:
     accepted: list[Candle] = []
     for place, candle in enumerate(known):
         stands = candle.bar_time in mine or place + 1 < len(known)  # a later candle has closed, and it is still there
-        if accepted and is_suspect(accepted[-1], candle) and not stands and not believed(candle):
+        if accepted and is_suspect(accepted[-1], candle) and not stands and not believed(accepted[-1], candle):
             return accepted, candle
         accepted.append(candle)
     return accepted, None

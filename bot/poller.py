@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from bot import plan, standing
-from bot.candles import Candle, agrees, newest_closed
+from bot.candles import Candle, agrees, is_near, newest_closed
 from bot.clock import Clock, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.exchange import Feed
@@ -24,7 +24,6 @@ from bot.waiting import Stopped, Waiter
 SKEW_WARNING: Final = 60.0  # seconds
 STALE_BARS: Final = 6  # an exchange whose newest closed candle is older has stopped telling
 _SPARE_BARS: Final = 24  # asked for beyond the warm-up, as the newest bars may be without a trade
-_END: Final = 2**62
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -72,7 +71,8 @@ class Poller:
         if not self._certain:
             self.use([account.trader for account in self.standings])
         with self.ledger.reading() as connection:
-            stored = reading.candles_between(connection, self.market, self._first_asked(), _END)
+            end = newest_closed(self.clock.now(), self.bar) + self.bar  # another account may have seen later ones
+            stored = reading.candles_between(connection, self.market, self._first_asked(), end)
         told = self._told(stored)
         made = plan.make_plan(stored, told, self.bar, self._believed)
         self._watch(made, told)
@@ -101,10 +101,11 @@ class Poller:
 
     def _first_asked(self) -> int:
         decided = [account.bar_time for account in self.standings if account.bar_time is not None]
-        first = min(decided, default=_END) - (plan.OVERLAP - 1) * self.bar
+        newest = newest_closed(self.clock.now(), self.bar)
+        first = min([*decided, newest]) - (plan.OVERLAP - 1) * self.bar
         if len(decided) < len(self.standings):
             bars = self.schedule.warmup_bars + _SPARE_BARS
-            first = min(first, newest_closed(self.clock.now(), self.bar) - bars * self.bar)
+            first = min(first, newest - bars * self.bar)
         return max(0, first)
 
     def _told(self, stored: Sequence[Candle]) -> list[Candle]:
@@ -117,9 +118,9 @@ class Poller:
                 raise ExchangeError("the exchange gave two different answers to one question")
         return told
 
-    def _believed(self, candle: Candle) -> bool:
+    def _believed(self, before: Candle, candle: Candle) -> bool:
         try:
-            return agrees(candle, self._ask(self.feed.ticker).last)
+            return agrees(before, candle, self._ask(self.feed.ticker).last)
         except ExchangeError:
             return False  # what came before it can be decided all the same
 
@@ -202,6 +203,8 @@ class Poller:
         if not self._is_young(todo[-1]):
             return None
         ticker = self._ask(self.feed.ticker)
+        if not (is_near(ticker.bid, todo[-1].close) and is_near(ticker.ask, todo[-1].close)):
+            raise ExchangeError(f"the ticker, {ticker.bid} to {ticker.ask}, is far from the close, {todo[-1].close}")
         return Quote(ticker.bid, ticker.ask)
 
     def _is_young(self, candle: Candle) -> bool:
@@ -225,6 +228,8 @@ class Poller:
             log.warning("suspect", bar_time=made.suspect.bar_time, candle=made.suspect[1:6])
             self.note("suspect", bar_time=made.suspect.bar_time, candle=list(made.suspect[1:6]), at=now)
         self._suspect = made.suspect
+        if made.suspect is not None and all(account.bar_time is None for account in self.standings):
+            raise ExchangeError("the newest candle is not believed yet, and an account begins at no other")
         if made.revisions:
             with self.ledger.reading() as connection:
                 known = reading.events_of(connection, "revision")

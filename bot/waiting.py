@@ -2,8 +2,12 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, TypeVar
+
+from bot.errors import ExchangeError
 
 T = TypeVar("T")
 
@@ -17,6 +21,7 @@ class Waiter:
 
     def __init__(self) -> None:
         self.stopping = False
+        self.deadline = float("inf")  # of the monotonic clock, for every answer
         self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def wake(self) -> None:
@@ -43,7 +48,8 @@ class Waiter:
         """What `question()` returns or raises. It runs in a thread of its own, so that a request that hangs, in the
         resolver of names even, cannot keep the daemon from ending.
 
-        Raises Stopped as soon as `stop` is called, after calling `cut` to end the request.
+        Raises Stopped as soon as `stop` is called, and ExchangeError at `deadline`, after calling `cut` to end the
+        request.
         """
         answers: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()
 
@@ -55,15 +61,21 @@ class Waiter:
                 answers.put(_raiser(error))
             self.wake()
 
-        if self.stopping:
-            raise Stopped
+        if told := self._stopped():
+            raise told
         threading.Thread(target=ask, name="exchange", daemon=True).start()
         while answers.empty():
-            self._events.get()
-            if self.stopping and answers.empty():
+            left = self.deadline - time.monotonic()
+            with suppress(queue.Empty):
+                self._events.get(timeout=max(0.0, min(left, threading.TIMEOUT_MAX)))
+            late = ExchangeError("the exchange did not answer in time") if left <= 0 else None
+            if (over := self._stopped() or late) and answers.empty():
                 cut()
-                raise Stopped
+                raise over
         return answers.get()()
+
+    def _stopped(self) -> Stopped | None:
+        return Stopped() if self.stopping else None
 
 
 def _raiser(error: BaseException) -> Callable[[], NoReturn]:

@@ -13,6 +13,7 @@ from bot.commands.common import add_config, add_json, read_settings, show
 from bot.commands.tables import show_table
 from bot.errors import ExchangeError, HourhandError, LedgerError
 from bot.exchange import Feed
+from bot.ledger.engines import address_of
 from bot.ledger.store import is_in_use, open_reader
 from bot.poller import SKEW_WARNING, STALE_BARS
 from bot.registry import resolve
@@ -55,13 +56,14 @@ def _result(name: str, check: Callable[[], str]) -> dict[str, Any]:
 
 def _ledger(settings: Settings) -> str:
     url = settings.ledger.url
+    name = address_of(url).render_as_string()  # without its password
     try:
         open_reader(url).close()
     except LedgerError as error:
         if "there is no ledger" in str(error):
-            return f"{url} is not there yet; `hourhand run` makes it"
+            return f"{name} is not there yet; `hourhand run` makes it"
         raise
-    return f"{url}, {'in use by a daemon' if is_in_use(url) else 'not in use'}"
+    return f"{name}, {'in use by a daemon' if is_in_use(url) else 'not in use'}"
 
 
 def _model(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 from bot.errors import LedgerError, LedgerInUseError, LedgerUnavailableError, UsageError
 
-_BUSY_MS: Final = 10_000
+_BUSY_MS: Final = 2_000
 _PASSING: Final = ("disk is full", "disk i/o error", "locked", "unable to open")
 
 

@@ -123,7 +123,13 @@ def test_more_than_twice_or_less_than_half_is_suspect(high: float, low: float, s
 
 
 @given(candles(), prices)
-def test_a_price_agrees_when_all_four_lie_within_a_fifth_of_it(candle: Candle, price: float) -> None:
-    assert agrees(candle, price) == all(abs(mine - price) <= 0.2 * price for mine in candle[1:5])
-    assert agrees(Candle(0, price, price * 1.19, price * 0.81, price, 1.0), price)
-    assert not agrees(Candle(0, price, price * 1.21, price, price, 1.0), price)
+def test_a_price_agrees_when_the_close_and_all_that_is_suspect_lie_within_a_fifth_of_it(
+    candle: Candle, price: float
+) -> None:
+    before = Candle(0, price, price, price, price, 1.0)
+    odd = [mine for mine in candle[1:4] if mine > 2 * price or mine < price / 2]
+    assert agrees(before, candle, price) == (abs(candle.close - price) <= 0.2 * price and not odd)
+    fallen = Candle(0, price, price, price * 0.39, price * 0.4, 1.0)  # it opened where the one before closed
+    assert agrees(before, fallen, price * 0.4)
+    assert not agrees(before, fallen, price)
+    assert not agrees(before, Candle(0, price, price * 10, price, price, 1.0), price)  # a wick that the ticker lacks

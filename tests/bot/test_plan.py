@@ -13,7 +13,7 @@ from tests.harness import HOUR
 CANDLES = generate(30, seed=3, holes=0, quiet=0)
 
 
-def never(_candle: Candle) -> bool:
+def never(_before: Candle, _candle: Candle) -> bool:
     return False
 
 
@@ -49,7 +49,7 @@ def test_a_plan_is_whole_and_what_is_stored_stays(newest: int, gone: set[int], r
 def test_a_suspect_at_the_end_waits_unless_it_is_believed(believed: bool, length: int) -> None:
     asked = []
 
-    def ticker(candle: Candle) -> bool:
+    def ticker(_before: Candle, candle: Candle) -> bool:
         asked.append(candle)
         return believed
 
