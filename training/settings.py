@@ -109,7 +109,7 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 BENCH: Final[dict[str, dict[str, Any]]] = {
     "network": {"features": "article", "fc1": 64, "lstm": 32, "account_at": "input"},
-    "windows": {"count": 1024},
+    "windows": {"count": 896},
     "ppo": {"passes": 3, "minibatches": 1, "target_kl": 0.0},
 }
 

@@ -1,16 +1,19 @@
 """One poll: which bars are decided, why, at which price, and what a daemon that was away makes of it."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from bot.exchange import Feed
+from bot.errors import ExchangeError
+from bot.exchange import Feed, Ticker
 from bot.ledger import reading
 from bot.ledger.store import open_reader, open_writer
 from bot.poller import Poller
 from bot.replay import replay
+from bot.simulator.faults import Fault
 from bot.simulator.generate import START, generate
 from bot.trader import Trader
 from bot.verify import verify
@@ -199,3 +202,48 @@ def test_a_bar_that_has_no_candle_yet_is_waited_for(tmp_path: Path) -> None:
         with ledger.reading() as connection:
             assert reading.events_of(connection, "gap") == [{"bar_time": START + 31 * HOUR, "bars": 2}]
         ledger.close()
+
+
+def test_a_quote_far_from_the_close_is_nonsense_and_the_bar_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world_of(tmp_path) as world, world.poller(model_of(1), account={"fill": "quote"}) as poller:
+        world.run(poller, range(30, 33))
+        right = poller.feed.ticker
+        with monkeypatch.context() as wrong:
+            wrong.setattr(poller.feed, "ticker", lambda: Ticker(*(10 * price for price in right())))
+            with pytest.raises(ExchangeError, match="far from the close"):
+                world.run(poller, [33])
+        assert len(world.rows()["decisions"]) == 3
+        world.run(poller, [33])
+        assert len(world.rows()["decisions"]) == 4
+        proven(poller)
+
+
+def test_what_another_account_saw_later_is_not_known_yet(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        with world.poller(model_of(1)) as poller:
+            world.run(poller, range(30, 36))
+        with world.poller(model_of(2), account={"name": "other"}) as poller:
+            world.run(poller, [31, 32])
+            assert [hour(row) for row in world.rows()["decisions"] if row[0] == "other"] == [31, 32]
+            proven(poller)
+
+
+def test_no_account_begins_below_a_candle_that_is_not_believed(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world, world.poller(model_of(1)) as poller:
+        world.exchange.fault = Fault("print_10x", "candles")
+        with pytest.raises(ExchangeError, match="not believed"):
+            world.run(poller, [40])
+        assert world.rows()["decisions"] == []
+        world.exchange.fault = None
+        world.run(poller, [40])
+        assert [hour(row) for row in world.rows()["decisions"]] == [40]
+
+
+def test_an_answer_after_the_deadline_is_given_up(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world, world.poller(model_of(1), exchange={"timeout_seconds": 1e9}) as poller:
+        world.exchange.fault = Fault("timeout", "all")
+        poller.waiter.deadline = time.monotonic() + 0.2
+        with pytest.raises(ExchangeError, match="in time"):
+            world.run(poller, [30])

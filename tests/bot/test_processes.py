@@ -141,3 +141,23 @@ def test_run_once_ends_with_6_where_the_exchange_refuses(world: World) -> None:
     world.exchange.fault = OUTAGE
     doctor = hourhand("doctor", "--json", cwd=world.folder, **variables(world))
     assert (doctor.returncode, json.loads(doctor.stdout)["ok"]) == (6, False)
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        at = f"@{START + 31 * HOUR + 30}"
+        settings = environment(
+            HOURHAND_CLOCK=at, HOURHAND_EXCHANGE__BASE_URL=world.exchange.url, HOURHAND_LEDGER__URL=world.url
+        )
+        world.dial.now = START + 31 * HOUR + 30
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "bot", "run", "--once", "--json"],
+                env=settings,
+                stdout=subprocess.PIPE,
+                stderr=full,
+                timeout=60,
+                check=False,
+            )
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["bars"] == 1
