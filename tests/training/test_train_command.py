@@ -147,7 +147,7 @@ def test_the_articles_preset_is_the_articles(there: Path, capsys: pytest.Capture
 
 def test_the_bench_preset_fixes_network_and_passes(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(there, "bench", "--preset", "bench", "--steps", "160")) == 0
-    assert result(capsys)["updates"] == 6
+    assert result(capsys)["updates"] == 3
     assert tuple(load(there / "bench").policy.sizes) == (5, 2, 64, 32, "input")
 
 
