@@ -121,9 +121,6 @@ class Metrics:
             self._of_account.append(made)
         return made
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"hourhand_{name}", text, labels, registry=self.registry)
-
     def _at(self, name: str, bar_time: int) -> None:
         if name not in self._times:
             bar = self.settings.bar
