@@ -21,6 +21,9 @@ from bot.policy import Sizes
 _HAS_ONEDNN: Final = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call] # torch's
 _ONEDNN: Final = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _HAS_ONEDNN else None
 
+_sigmoid_backward: Final = torch.ops.aten.sigmoid_backward.grad_input
+_threshold_backward: Final = torch.ops.aten.threshold_backward.grad_input
+
 
 class Fused(NamedTuple):
     """The network's weights, joined and scaled as above.
@@ -48,32 +51,83 @@ def fuse(weights: Mapping[str, Tensor], sizes: Sizes) -> Fused:
     return Fused(first, gates * doubled[:, None], heads)
 
 
-class Tape(NamedTuple):
-    """What a forward pass leaves for the backward pass, (steps, rows, windows).
+class Step(NamedTuple):
+    """What one step reads and writes, each (rows, windows): views of a `Tape`, made once, as making one takes longer
+    than what a narrow step computes with it.
 
-    `slabs` (steps + 1, fc1 + lstm + 1 + inputs at the heads, windows): slab t holds what the gates of step t read
-    (the first layer's output, the output of step t - 1, ones), and slab t + 1 what the heads of step t read (the
-    output of step t, ones, its inputs at the heads). `cells` has one entry more as well: the state before each step.
+    `read` is what the gates read (the first layer's output, which is its part `body`, the output of the step before,
+    ones) and `told` what the heads read (the output of this step, which is its part `output`, ones, their inputs).
+    `gates` are the four gates `keep`, `forget`, `new` and `out`, `cell` is the cell before the step and `after` that
+    after it.
     """
 
-    slabs: Tensor
+    read: Tensor
+    body: Tensor
     gates: Tensor
-    cells: Tensor
+    keep: Tensor
+    forget: Tensor
+    new: Tensor
+    out: Tensor
+    cell: Tensor
+    after: Tensor
     squashed: Tensor
+    output: Tensor
+    told: Tensor
     answers: Tensor
 
 
-def tape(sizes: Sizes, steps: int, windows: int, device: torch.device | str = "cpu") -> Tape:
+class Tape(NamedTuple):
+    """What a forward pass leaves for the backward pass.
+
+    Slab t of `slabs` (states, fc1 + lstm + 1 + inputs at the heads, windows) holds what step t reads, and beside it
+    what the heads of the step before read, as both read that step's output. `answers` is (steps, 4, windows).
+    """
+
+    slabs: Tensor
+    answers: Tensor
+    steps: list[Step]
+
+
+def tape(
+    sizes: Sizes, steps: int, windows: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Tape:
     """Room for `steps` steps of `windows` windows from a zero state, to be used again and again."""
+    return _room(sizes, steps, steps + 1, windows, device, dtype)
+
+
+def ring(sizes: Sizes, windows: int, device: torch.device | str = "cpu") -> list[Step]:
+    """Two steps, each of which leads to the other: room for any number, from a zero state, once."""
+    return _room(sizes, 2, 2, windows, device, torch.float32).steps
+
+
+def _room(sizes: Sizes, steps: int, states: int, windows: int, device: torch.device | str, dtype: torch.dtype) -> Tape:
+    f, n = sizes.fc1, sizes.lstm
     at_heads = sizes.account if sizes.account_at == "heads" else 0
 
-    def room(steps: int, rows: int) -> Tensor:
-        return torch.zeros(steps, rows, windows, device=device)
+    def room(length: int, rows: int) -> Tensor:
+        return torch.zeros(length, rows, windows, device=device, dtype=dtype)
 
-    slabs = room(steps + 1, sizes.fc1 + sizes.lstm + 1 + at_heads)
-    slabs[:, sizes.fc1 + sizes.lstm] = 1
-    n = sizes.lstm
-    return Tape(slabs, room(steps, 4 * n), room(steps + 1, n), room(steps, n), room(steps, 4))
+    slabs, cells = room(states, f + n + 1 + at_heads), room(states, n)
+    slabs[:, f + n] = 1
+    gates, squashed, answers = room(steps, 4 * n), room(steps, n), room(steps, 4)
+    views = []
+    for t in range(steps):
+        here, then = slabs[t], slabs[(t + 1) % states]
+        views.append(
+            Step(
+                here[: f + n + 1],
+                here[:f],
+                gates[t],
+                *gates[t].view(4, n, windows),
+                cells[t],
+                cells[(t + 1) % states],
+                squashed[t],
+                then[f : f + n],
+                then[f:],
+                answers[t],
+            )
+        )
+    return Tape(slabs, answers, views)
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
@@ -86,22 +140,18 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     return fast
 
 
-def advance(fused: Fused, seen: Tensor, tape: Tape, t: int, after: int) -> None:
-    """One step: from `seen` (inputs + 1, windows), slab and cell `t` to slab and cell `after` and the answers of `t`.
+def advance(fused: Fused, seen: Tensor, step: Step) -> None:
+    """One step, from `seen` (inputs + 1, windows) and the state before to the state after and the answers.
 
     The answers (4, windows) are three logits and the value.
     """
-    f, n = fused.first.shape[0], fused.gates.shape[0] // 4
-    body = tape.slabs[t, :f]
-    torch.mm(fused.first, seen, out=body).relu_()
-    gates = tape.gates[t]
-    torch.sigmoid(product(fused.gates, tape.slabs[t, : f + n + 1]), out=gates)
-    keep, forget, new, out = gates.view(4, n, -1)
-    cell = torch.mul(forget, tape.cells[t], out=tape.cells[after])
-    cell.addcmul_(keep, new, value=4.0).sub_(keep, alpha=2.0)
-    squashed = torch.sigmoid(cell, out=tape.squashed[t])
-    torch.mul(out, squashed, out=tape.slabs[after, f : f + n]).sub_(out, alpha=0.5)
-    torch.mm(fused.heads, tape.slabs[after, f:], out=tape.answers[t])
+    torch.mm(fused.first, seen, out=step.body).relu_()
+    torch.sigmoid(product(fused.gates, step.read), out=step.gates)
+    cell = torch.mul(step.forget, step.cell, out=step.after)
+    cell.addcmul_(step.keep, step.new, value=4.0).sub_(step.keep, alpha=2.0)
+    squashed = torch.sigmoid(cell, out=step.squashed)
+    torch.mul(step.out, squashed, out=step.output).sub_(step.out, alpha=0.5)
+    torch.mm(fused.heads, step.told, out=step.answers)
 
 
 class Unroll(torch.autograd.Function):
@@ -117,41 +167,40 @@ class Unroll(torch.autograd.Function):
         ctx.save_for_backward(*fused)
         weights = Fused(*fused)
         room.slabs[1:, room.slabs.shape[1] - at_heads.shape[1] :] = at_heads
-        for t in range(len(seen)):
-            advance(weights, seen[t], room, t, t + 1)
+        for now, step in zip(seen.unbind(), room.steps, strict=True):
+            advance(weights, now, step)
         return room.answers.clone()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         fused = Fused(*ctx.saved_tensors)
-        slope = upstream[0].contiguous()
+        slopes = upstream[0].contiguous()
         first, gates, heads = (torch.zeros_like(weight) for weight in fused)
         f, n = fused.first.shape[0], fused.gates.shape[0] // 4
         to_below = fused.gates[:, : f + n].T.contiguous()
-        to_out = fused.heads[:, :n].T.contiguous()
-        slabs, steps = ctx.room.slabs, len(slope)
-        below = slope.new_zeros(f + n, slope.shape[2])
-        cell, scratch = slope.new_zeros(2, n, slope.shape[2])
-        d_gates = slope.new_empty(4 * n, slope.shape[2])
+        to_output = fused.heads[:, :n].T.contiguous()
+        below = slopes.new_zeros(f + n, slopes.shape[2])
+        cell, scratch = slopes.new_zeros(2, n, slopes.shape[2])
+        d_gates = slopes.new_empty(4 * n, slopes.shape[2])
         d_keep, d_forget, d_new, d_out = d_gates.view(4, n, -1)
-        for t in reversed(range(steps)):
-            keep, forget, new, out = ctx.room.gates[t].view(4, n, -1)
-            squashed = ctx.room.squashed[t]
-            d_h = below[f:].addmm_(to_out, slope[t])
-            heads.addmm_(slope[t], slabs[t + 1, f:].T)
-            torch.sub(squashed, 0.5, out=d_out).mul_(d_h)
-            torch.mul(d_h, out, out=scratch)
-            torch.ops.aten.sigmoid_backward.grad_input(scratch, squashed, grad_input=scratch)
+        for seen, slope, step in zip(
+            reversed(ctx.seen.unbind()), reversed(slopes.unbind()), reversed(ctx.room.steps), strict=True
+        ):
+            d_output = below[f:].addmm_(to_output, slope)
+            heads.addmm_(slope, step.told.T)
+            torch.sub(step.squashed, 0.5, out=d_out).mul_(d_output)
+            torch.mul(d_output, step.out, out=scratch)
+            _sigmoid_backward(scratch, step.squashed, grad_input=scratch)
             cell.add_(scratch)
-            torch.mul(cell, ctx.room.cells[t], out=d_forget)
+            torch.mul(cell, step.cell, out=d_forget)
             torch.mul(cell, 4.0, out=scratch)
-            torch.sub(new, 0.5, out=d_keep).mul_(scratch)
-            torch.mul(keep, scratch, out=d_new)
-            cell.mul_(forget)
-            torch.ops.aten.sigmoid_backward.grad_input(d_gates, ctx.room.gates[t], grad_input=d_gates)
-            gates.add_(product(d_gates, slabs[t, : f + n + 1].T))
+            torch.sub(step.new, 0.5, out=d_keep).mul_(scratch)
+            torch.mul(step.keep, scratch, out=d_new)
+            cell.mul_(step.forget)
+            _sigmoid_backward(d_gates, step.gates, grad_input=d_gates)
+            gates.add_(product(d_gates, step.read.T))
             below = product(to_below, d_gates)
             body = below[:f]
-            torch.ops.aten.threshold_backward.grad_input(body, slabs[t, :f], 0, grad_input=body)
-            first.addmm_(body, ctx.seen[t].T)
+            _threshold_backward(body, step.body, 0, grad_input=body)
+            first.addmm_(body, seen.T)
         return None, None, None, first, gates, heads

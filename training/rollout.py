@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.cell import Fused, advance, tape
+from training.cell import Fused, advance, ring
 from training.environment import VectorTradingEnv
 from training.network import Network
 
@@ -54,7 +54,7 @@ def collect(
     env.reset(torch.randint(len(env.close) - env.length, (env.accounts,), generator=chance))
     draws = torch.rand(env.length, env.accounts, generator=chance).to(env.device)
     fused = Fused(*(weight.detach() for weight in network.fused()))
-    room = tape(network.sizes, 2, env.accounts, env.device)
+    steps = ring(network.sizes, env.accounts, env.device)
     seen = market_seen(env, network)
     market, held = env.market.shape[1], network.sizes.account
     at_heads = torch.zeros(env.length + 1, network.at_heads, env.accounts, device=env.device)
@@ -67,13 +67,14 @@ def collect(
     earned = drift * env.prices[:-1] / unit
     moves = (env.prices.diff(dim=0) / unit - earned).float()
     for t in range(env.length + 1):
+        step = steps[t % 2]
         account = env.observe_account().T
         if network.at_heads:
-            at_heads[t] = room.slabs[1 - t % 2, -held:] = account
+            at_heads[t] = step.told[-held:] = account
         else:
             seen[t, market : market + held] = account
-        advance(fused, seen[t], room, t % 2, 1 - t % 2)
-        answers[t] = room.answers[t % 2]
+        advance(fused, seen[t], step)
+        answers[t] = step.answers
         if t < env.length:
             exposures[t] = env.stocks - compared
             actions[t] = drawn(answers[t, :3], draws[t])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bot.policy import Policy, Sizes
-from training.cell import Unroll, advance, fuse, tape
+from training.cell import Unroll, advance, fuse, ring, tape
 from training.network import Network, initial
 
 SIZES = [Sizes(5, 2, 12, 7, "input"), Sizes(5, 1, 12, 7, "heads")]
@@ -56,9 +56,7 @@ def test_answers_and_gradients_are_those_of_torch(sizes: Sizes) -> None:
 def test_gradients_are_exact_in_double_precision() -> None:
     sizes = SIZES[0]
     network, (seen, at_heads) = made(sizes).double(), inputs(sizes)
-    room = tape(sizes, STEPS, WINDOWS)._replace(
-        **{name: part.double() for name, part in tape(sizes, STEPS, WINDOWS)._asdict().items()}
-    )
+    room = tape(sizes, STEPS, WINDOWS, dtype=torch.float64)
     fused = tuple(weight.detach().requires_grad_() for weight in network.fused())
     assert torch.autograd.gradcheck(lambda *w: Unroll.apply(seen.double(), at_heads.double(), room, *w), fused)
 
@@ -67,12 +65,12 @@ def test_gradients_are_exact_in_double_precision() -> None:
 def test_one_step_after_the_other_is_the_sequence(sizes: Sizes) -> None:
     network, (seen, at_heads) = made(sizes), inputs(sizes)
     fused = fuse({name: weight.detach() for name, weight in network.named_weights().items()}, sizes)
-    room = tape(sizes, 2, WINDOWS)
+    steps = ring(sizes, WINDOWS)
     single = []
     for t in range(STEPS):
-        room.slabs[1 - t % 2, sizes.fc1 + sizes.lstm + 1 :] = at_heads[t]
-        advance(fused, seen[t], room, t % 2, 1 - t % 2)
-        single.append(room.answers[t % 2].clone())
+        steps[t % 2].told[sizes.lstm + 1 :] = at_heads[t]
+        advance(fused, seen[t], steps[t % 2])
+        single.append(steps[t % 2].answers.clone())
     torch.testing.assert_close(torch.stack(single), network(seen, at_heads).detach(), rtol=0, atol=1e-6)
 
 
