@@ -38,6 +38,9 @@ from training.settings import TrainingSettings, load_training_settings
 from training.team import Team
 
 ENVIRONMENTS: Final = (16, 32, 64)
+"""How many RecurrentPPO is tried with at the library's own minibatch."""
+_MINIBATCH: Final = 128  # the library's default, in steps
+_MANY: Final = 256  # environments; twice as many take more than 1.5 GB
 _ARTICLE_EPISODES: Final = 8
 _ITERATIONS: Final = 6
 _LENGTH: Final = 500
@@ -47,8 +50,9 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bench`."""
     parser.description = (
         "Measure environment steps a second of the trainer (--preset bench), of the article's loop (as published, on\n"
-        "a data frame, and as it is here, with arrays) and of sb3-contrib's RecurrentPPO, in turns on the same cores,\n"
-        "and what matrix products alone would allow."
+        "a data frame, and as it is here, with arrays) and of sb3-contrib's RecurrentPPO (in minibatches of 128,\n"
+        "the library's own, and with 256 environments and a quarter of their steps in each), in turns on the same\n"
+        "cores, and what matrix products alone would allow."
     )
     parser.epilog = "example: hourhand-train bench --candles btcusd_1h.csv --threads 1"
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
@@ -76,14 +80,15 @@ def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, 
     ours as a multiple of the others' by both, and memory in bytes.
     """
     settings = _settings(1)
-    tries = [(_apart(_recurrent_ppo, candles, count)["cpu"], count) for count in ENVIRONMENTS]
+    tries = [(_apart(_recurrent_ppo, candles, count, _MINIBATCH)["cpu"], count) for count in ENVIRONMENTS]
     environments = max(tries)[1]
     flop = step_flop(settings)
     turns = [
         {
             "published": _apart(_published, candles),
             "article": _apart(_article, candles),
-            "recurrent_ppo": _apart(_recurrent_ppo, candles, environments),
+            "recurrent_ppo": _apart(_recurrent_ppo, candles, environments, _MINIBATCH),
+            "recurrent_ppo_many": _apart(_recurrent_ppo, candles, _MANY, _MANY * _LENGTH // 4),
             "ours": _apart(_ours, candles, threads),
             "limit": {way: pace / flop for way, pace in _apart(_products, threads).items()},
         }
@@ -93,7 +98,7 @@ def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, 
     def middle(way: str, name: str, under: str = "") -> float:
         return statistics.median(turn[name][way] / (turn[under][way] if under else 1) for turn in turns)
 
-    others = ("published", "article", "recurrent_ppo", "limit")
+    others = ("published", "article", "recurrent_ppo", "recurrent_ppo_many", "limit")
     return {
         "threads": threads,
         "rounds": rounds,
@@ -101,7 +106,7 @@ def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, 
         "steps_per_processor_second": {name: round(middle("cpu", name)) for name in turns[0]},
         "ratio": {name: round(middle("wall", "ours", name), 2) for name in others},
         "ratio_by_processor_time": {name: round(middle("cpu", "ours", name), 2) for name in others},
-        "recurrent_ppo_environments": environments,
+        "recurrent_ppo_environments": {"recurrent_ppo": environments, "recurrent_ppo_many": _MANY},
         "kflop_per_step": round(flop / 1e3, 1),
         "memory": round(middle("memory", "ours")),
         "microseconds_per_step": _apart(_parts, candles),
@@ -158,8 +163,10 @@ def _published(candles: Sequence[Candle]) -> dict[str, float]:
     return watch.pace(steps)
 
 
-def _recurrent_ppo(candles: Sequence[Candle], environments: int) -> dict[str, float]:
-    """RecurrentPPO with the article's widths, one LSTM for policy and value, windows of 500 and three passes."""
+def _recurrent_ppo(candles: Sequence[Candle], environments: int, minibatch: int) -> dict[str, float]:
+    """RecurrentPPO with the article's widths, one LSTM for policy and value, windows of 500 and three passes over
+    minibatches of so many steps.
+    """
     torch.set_num_threads(1)
     try:
         from sb3_contrib import RecurrentPPO  # noqa: PLC0415 - only here, and only developers have it
@@ -184,7 +191,7 @@ def _recurrent_ppo(candles: Sequence[Candle], environments: int) -> dict[str, fl
         "MlpLstmPolicy",
         DummyVecEnv([lambda: BitcoinTradingEnv(table) for _ in range(environments)]),
         n_steps=_LENGTH,
-        batch_size=environments * _LENGTH // 4,
+        batch_size=minibatch,
         n_epochs=PASSES,
         device="cpu",
         policy_kwargs={
