@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from bot.account import Rules
 from bot.candles import bar_seconds
-from bot.checkpoint import Model, load
+from bot.checkpoint import Model, load, save, with_evaluation
 from bot.clock import utc
 from bot.commands.common import add_json, show
 from bot.commands.tables import progress, show_table
@@ -143,6 +143,9 @@ filled with flat candles, which are not traded on."""
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help=f"runs of `sample` ({RUNS})")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the first run (0)")
     parser.add_argument("--out", type=Path, metavar="FILE.html", help="write a page with the charts as well")
+    parser.add_argument(
+        "--save", type=Path, metavar="DIR", help="write the model, with these figures in its manifest, to a new folder"
+    )
     add_json(parser)
     parser.set_defaults(run=_evaluate_command)
 
@@ -152,13 +155,17 @@ def _evaluate_command(arguments: argparse.Namespace) -> int:
         raise UsageError("--runs is 1 or more")
     if arguments.seed < 0:
         raise UsageError("--seed is 0 or more")
+    if arguments.save and arguments.save.exists():
+        raise UsageError(f"{arguments.save} is there already; choose another folder for the model")
     model = load(resolve(arguments.model))
     candles, origin = read_file(arguments.candles, arguments.timeframe)
     span = span_of(candles, arguments.since, arguments.until, bar_seconds(origin.timeframe))
     with progress("evaluating", len(span.decided)) as tell:
         done = evaluated(model, span, mode=arguments.mode, runs=arguments.runs, seed=arguments.seed, progress=tell)
-    result = {"model_id": model.model_id, "mode": arguments.mode, "seed": arguments.seed}
-    result |= figures(done, arguments.seed)
+    told = {"mode": arguments.mode, "seed": arguments.seed, **figures(done, arguments.seed)}
+    result = {"model_id": model.model_id, **told}
+    if arguments.save:
+        save(with_evaluation(model, told), arguments.save)
     if arguments.out:
         write_page(arguments.out, done, result)
     if arguments.json:

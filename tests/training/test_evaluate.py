@@ -10,7 +10,7 @@ import pytest
 
 from bot.account import Rules
 from bot.candles import Candle
-from bot.checkpoint import Model, save
+from bot.checkpoint import Model, load, save
 from bot.clock import utc
 from training.backtest import span_of
 from training.candles import Origin, write_file
@@ -125,6 +125,16 @@ def test_months_add_up_to_the_span(walk: Walk, make_model: MakeModel) -> None:
         total = sum(np.log1p(month[name]) for month in table)
         assert total == pytest.approx(told[name]["log_return"])
     assert all(0 <= month["exposure"] <= 1 for month in table)
+
+
+def test_a_model_is_saved_with_its_evaluation(
+    told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = result_of([*told, "--runs", "2", "--save", str(tmp_path / "evaluated")], capsys)
+    before, after = load(tmp_path / "model"), load(tmp_path / "evaluated")
+    assert after.model_id == before.model_id
+    assert {"model_id": after.model_id, **json.loads(after.manifest)["evaluation"]} == result
+    assert main([*told, "--runs", "2", "--save", str(tmp_path / "evaluated")]) == 2  # never written over
 
 
 def test_the_summary_is_for_a_manifest(walk: Walk, make_model: MakeModel) -> None:
