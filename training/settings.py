@@ -47,15 +47,15 @@ class RewardSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ppo]`: the algorithm's own."""
 
-    steps: Count = 30_000_000
-    passes: Count = 3
-    minibatches: Count = 2
+    steps: Count = 8_000_000
+    passes: Count = 6
+    minibatches: Count = 4
     learning_rate: Positive = 0.02
     anneal: bool = True
-    gamma: Unit = 0.98
+    gamma: Unit = 0.95
     gae_lambda: Unit = 0.95
     clip: Positive = 0.2
-    value_coefficient: Amount = 0.5
+    value_coefficient: Amount = 0.03
     entropy_coefficient: Amount = 0.003
     max_gradient_norm: Positive = 0.5
     target_kl: Amount = 0.02

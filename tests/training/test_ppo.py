@@ -34,7 +34,7 @@ def small(account_at: str = "heads", iterations: int = 3, **ppo: object) -> Trai
         {
             "network": {"fc1": 8, "lstm": 6, "account_at": account_at, "features": features},
             "windows": {"count": 16, "length": 20},
-            "ppo": {"steps": iterations * 16 * 20, "minibatches": 2, **ppo},
+            "ppo": {"steps": iterations * 16 * 20, "minibatches": 2, "passes": 3, **ppo},
             "run": {"checkpoint_every": 1},
         }
     )

@@ -15,7 +15,14 @@ def toy(steps: int, length: int, **sections: dict[str, object]) -> TrainingSetti
         "network": {"fc1": 16, "lstm": 16},
         "windows": {"count": 128, "length": length},
         "reward": {"unit": 100.0},
-        "ppo": {"steps": steps, "minibatches": 4, "learning_rate": 0.02, "gamma": 0.9, "entropy_coefficient": 0.003},
+        "ppo": {
+            "steps": steps,
+            "passes": 3,
+            "minibatches": 4,
+            "learning_rate": 0.02,
+            "gamma": 0.9,
+            "entropy_coefficient": 0.003,
+        },
         "account": {"initial_balance": 5000.0, "initial_stocks": 50.0, "trade_fraction": 1.0, "commission": 0.001},
     }
     for name, keys in sections.items():

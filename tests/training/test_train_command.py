@@ -31,6 +31,7 @@ count = 8
 length = 20
 [ppo]
 minibatches = 2
+passes = 3
 [run]
 checkpoint_every = 3
 """
