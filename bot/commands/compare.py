@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "less the initial holdings' own; over mix less that of the account's own mean share in coins, held constant\n"
         "free of cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean\n"
         "share in coins, turnover the value traded in multiples of the account's.\n\n"
-        "example: hourhand compare --account main --account shadow-f26e4db833a96e03"
+        "example: hourhand compare --account main --account shadow-07fc8e0940da1ce8"
     )
 
 

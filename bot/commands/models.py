@@ -41,9 +41,9 @@ def add_arguments(parser: ArgumentParser) -> None:
             action.add_argument("model", type=Path, metavar="DIR", help="a folder with model.json and its weights")
         elif name in ("show", "promote", "shadow", "unshadow"):
             action.add_argument("model", metavar="ID", help="a model_id, as `models list` shows it")
-        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " f26e4db833a96e03")
+        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 07fc8e0940da1ce8")
         action.epilog = f"example: hourhand models {name}{example}"
-    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote f26e4db833a96e03"
+    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote 07fc8e0940da1ce8"
 
 
 def call(options: Namespace) -> int:
