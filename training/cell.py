@@ -113,18 +113,22 @@ def _room(sizes: Sizes, steps: int, states: int, windows: int, device: torch.dev
     views = []
     for t in range(steps):
         here, then = slabs[t], slabs[(t + 1) % states]
+        keep, forget, new, out = gates[t].view(4, n, windows)
         views.append(
             Step(
-                here[: f + n + 1],
-                here[:f],
-                gates[t],
-                *gates[t].view(4, n, windows),
-                cells[t],
-                cells[(t + 1) % states],
-                squashed[t],
-                then[f : f + n],
-                then[f:],
-                answers[t],
+                read=here[: f + n + 1],
+                body=here[:f],
+                gates=gates[t],
+                keep=keep,
+                forget=forget,
+                new=new,
+                out=out,
+                cell=cells[t],
+                after=cells[(t + 1) % states],
+                squashed=squashed[t],
+                output=then[f : f + n],
+                told=then[f:],
+                answers=answers[t],
             )
         )
     return Tape(slabs, answers, views)
