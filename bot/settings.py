@@ -34,16 +34,25 @@ class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     timeout_seconds: Seconds = 15.0
 
 
-class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[account]`: what is traded with, fixed when the account's first row is written."""
+class RuleSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `[account]` says of the trading rule, here and in training."""
 
-    name: Text = "main"
     initial_balance: Amount = 10_000.0
     initial_stocks: Amount = 1.0
     commission: Annotated[float, Meta(ge=0, lt=1)] = 0.00075
     trade_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.5
     min_buy_value: Amount = 1.0
     min_sell_amount: Amount = 0.0001
+
+    def rules(self) -> Rules:
+        """The same as the trading rule takes them."""
+        return Rules(*(getattr(self, name) + 0.0 for name in Rules._fields))  # no negative zero: SQLite keeps none
+
+
+class AccountSettings(RuleSettings, frozen=True, forbid_unknown_fields=True):
+    """`[account]`: what is traded with, fixed when the account's first row is written."""
+
+    name: Text = "main"
     fill: Literal["close", "quote"] = "close"
     slippage_bps: Annotated[float, Meta(ge=0, lt=10_000)] = 0.0
 
@@ -131,8 +140,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def terms(self) -> Terms:
         """What the account is."""
         account = self.account
-        rules = Rules(*(getattr(account, name) + 0.0 for name in Rules._fields))  # no negative zero: SQLite keeps none
-        return Terms(account.name, self.market, rules, account.fill, account.slippage_bps + 0.0, self.policy.seed)
+        return Terms(
+            account.name, self.market, account.rules(), account.fill, account.slippage_bps + 0.0, self.policy.seed
+        )
 
     @property
     def market(self) -> str:

@@ -8,9 +8,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bot import features as feature_sets
-from bot.account import Rules
 from bot.errors import ModelError, UsageError
-from bot.settings import checked, read_toml
+from bot.settings import RuleSettings, checked, read_toml
 
 DEFAULT_FILE: Final = Path("config/training.toml")
 
@@ -61,21 +60,6 @@ class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     target_kl: Amount = 0.02
 
 
-class AccountSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[account]`: what is traded with in every window."""
-
-    initial_balance: Amount = 10_000.0
-    initial_stocks: Amount = 1.0
-    commission: Annotated[float, Meta(ge=0, lt=1)] = 0.00075
-    trade_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    min_buy_value: Amount = 1.0
-    min_sell_amount: Amount = 0.0001
-
-    def rules(self) -> Rules:
-        """The same as the trading rule takes them."""
-        return Rules(*(getattr(self, name) for name in Rules._fields))
-
-
 class RunSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[run]`: how a run is kept."""
 
@@ -89,7 +73,7 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     windows: WindowSettings = WindowSettings()
     reward: RewardSettings = RewardSettings()
     ppo: PpoSettings = PpoSettings()
-    account: AccountSettings = AccountSettings()
+    account: RuleSettings = RuleSettings()
     run: RunSettings = RunSettings()
 
     def lasting(self, steps: int) -> "TrainingSettings":
