@@ -46,6 +46,8 @@ class Evaluation(NamedTuple):
     hold: Array
     mix: Array
     exposure: float
+    mode: str
+    seed: int
 
 
 def evaluated(
@@ -73,10 +75,12 @@ def evaluated(
         hold_values(span, rules),
         mix_values(span, rules, exposure),
         exposure,
+        mode,
+        seed,
     )
 
 
-def figures(done: Evaluation, seed: int = 0) -> dict[str, Any]:
+def figures(done: Evaluation) -> dict[str, Any]:
     """What an evaluation says, in plain numbers.
 
     `log_return`, `sharpe`, `max_drawdown` as in `training.statistics.summary`, `excess_log_return` over holding and
@@ -88,6 +92,8 @@ def figures(done: Evaluation, seed: int = 0) -> dict[str, Any]:
     year = HOURS_A_YEAR * 3600 / bar
     policy, values = done.policy, done.policy.values
     return {
+        "mode": done.mode,
+        "seed": done.seed,
         "from": utc(done.span.decided[0].bar_time),
         "to": utc(done.span.decided[-1].bar_time + bar),
         "bars": len(values),
@@ -98,8 +104,8 @@ def figures(done: Evaluation, seed: int = 0) -> dict[str, Any]:
         "constant_mix": summary(done.mix, year),
         "random": summary(done.random.values, year) | _trading(done.random),
         "argmax": summary(done.argmax.values, year) | _trading(done.argmax),
-        "excess_log_return": difference(values, done.hold, seed),
-        "timing_log_return": difference(values, done.mix, seed),
+        "excess_log_return": difference(values, done.hold, done.seed),
+        "timing_log_return": difference(values, done.mix, done.seed),
         **_trading(policy),
         "actions": counts(policy),
     }
@@ -114,7 +120,7 @@ def evaluation_summary(
     model: Model, span: Span, *, mode: str = "sample", runs: int = RUNS, seed: int = 0, rules: Rules = _RULES
 ) -> dict[str, Any]:
     """The figures of `evaluate` for a manifest or a comparison. Raises ModelError as `evaluated`."""
-    return {"mode": mode, **figures(evaluated(model, span, mode=mode, runs=runs, seed=seed, rules=rules), seed)}
+    return figures(evaluated(model, span, mode=mode, runs=runs, seed=seed, rules=rules))
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -162,7 +168,7 @@ def _evaluate_command(arguments: argparse.Namespace) -> int:
     span = span_of(candles, arguments.since, arguments.until, bar_seconds(origin.timeframe))
     with progress("evaluating", len(span.decided)) as tell:
         done = evaluated(model, span, mode=arguments.mode, runs=arguments.runs, seed=arguments.seed, progress=tell)
-    told = {"mode": arguments.mode, "seed": arguments.seed, **figures(done, arguments.seed)}
+    told = figures(done)
     result = {"model_id": model.model_id, **told}
     if arguments.save:
         save(with_evaluation(model, told), arguments.save)

@@ -56,7 +56,7 @@ class Network(nn.Module):
 
         `seen` is (steps, inputs + 1, windows), its last row ones, `at_heads` (steps, inputs at the heads, windows).
         """
-        room = room or tape(self.sizes, seen.shape[0], seen.shape[2], seen.device)
+        room = room or tape(self.sizes, seen.shape[0], seen.shape[2], seen.device, seen.dtype)
         answers: Tensor = Unroll.apply(seen, at_heads, room, *self.fused())  # type: ignore[no-untyped-call] # torch's
         return answers
 

@@ -16,9 +16,7 @@ from bot.candles import Candle
 from bot.features import ARTICLE, market_observations
 from training.article import LENGTH, PPO, REWARD_SCALE
 from training.candles import numbers
-from training.environment import frame
-
-_RUIN = 0.1
+from training.environment import RUIN, frame
 
 
 class PublishedLoop:
@@ -45,7 +43,7 @@ class PublishedLoop:
         self.end = self.index + LENGTH
         self.balance, self.stocks = self.rules.initial_balance, self.rules.initial_stocks
         self.profit = 0.0
-        self.floor = _RUIN * float(hold_worth(self.data.iloc[self.index]["c"], self.rules))
+        self.floor = RUIN * float(hold_worth(self.data.iloc[self.index]["c"], self.rules))
         return self.observation()
 
     def step(self, action: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.float32]], float, bool]:

@@ -1,7 +1,6 @@
-"""The feed against answers written by hand: the other exchanges, replies of any shape, and servers of no manners."""
+"""The feed against answers written by hand: the other exchanges, and replies of any shape."""
 
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -296,68 +295,3 @@ def test_cut_ends_the_request_in_flight_and_the_next_call_is_well(where: str) ->
         assert "was ended" in str(failures[0])
         release.set()
         assert feed.closed_candles(START + 980 * HOUR) == CANDLES[980:990]
-
-
-# ---- servers of no manners
-
-
-@contextmanager
-def raw(reply: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that hands each connection to `reply`, one after the other."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        over = threading.Event()
-
-        def serve() -> None:
-            while not over.is_set():
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(60)
-                    if not over.is_set() and connection.recv(65536):
-                        try:
-                            reply(connection)
-                        except OSError:
-                            continue
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        port = listener.getsockname()[1]
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            over.set()
-            socket.create_connection(("127.0.0.1", port)).close()
-            thread.join(timeout=60)
-
-
-def endless(start: bytes, piece: bytes) -> Callable[[socket.socket], None]:
-    def reply(connection: socket.socket) -> None:
-        connection.sendall(start)
-        while True:
-            connection.sendall(piece)
-
-    return reply
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-RUDE = {
-    "never a blank line": endless(OK, b"X-More: yes\r\n"),
-    "one endless header": endless(OK + b"X-More: ", b"y"),
-    "a body without an end": endless(OK + b"\r\n[", b" " * 65536),
-    "endless chunks": endless(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "not HTTP": lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-    "half a status": lambda connection: connection.sendall(b"HTTP/1.1 2"),
-    "a bad length": lambda connection: connection.sendall(OK + b"Content-Length: many\r\n\r\n[]"),
-    "not gzip": lambda connection: connection.sendall(OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n[]"),
-    "a strange date": lambda connection: connection.sendall(OK + b"Date: tomorrow\r\nContent-Length: 2\r\n\r\n[]"),
-    "bytes that are not text": lambda connection: connection.sendall(OK + b"Content-Length: 2\r\n\r\n\xff\xfe"),
-    "a tower of brackets": lambda connection: connection.sendall(OK + b"Content-Length: 99999\r\n\r\n" + b"[" * 99999),
-}
-
-
-@pytest.mark.parametrize("name", RUDE)
-def test_no_server_holds_the_feed_or_breaks_it(name: str) -> None:
-    with raw(RUDE[name]) as url:
-        feed = feed_of(url, timeout=0.5)
-        with pytest.raises(ExchangeError, match=r"^bitfinex "):
-            feed.closed_candles(START)
-        assert feed.skew is None
