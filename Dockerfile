@@ -8,16 +8,18 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/hourhand
 ENV PATH=/opt/hourhand/bin:$PATH
 WORKDIR /src
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY pyproject.toml requirements-daemon.lock README.md LICENSE ./
+RUN pip install --require-hashes --no-deps --requirement requirements-daemon.lock
 COPY bot bot
 COPY training training
-RUN pip install --constraint requirements.lock ".[notify,postgres]"
+RUN pip install --no-deps --no-build-isolation .
 
 FROM build AS build-training
 # PyTorch's own index: builds without CUDA, which are gigabytes smaller.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --extra-index-url "${TORCH_INDEX}" --constraint requirements.lock torch \
-    && pip install --constraint requirements.lock ".[notify,postgres,training]"
+COPY requirements-training.lock requirements-torch.txt ./
+RUN pip install --require-hashes --no-deps --requirement requirements-training.lock \
+    && pip install --extra-index-url "${TORCH_INDEX}" --requirement requirements-torch.txt
 
 FROM ${PYTHON_IMAGE} AS base
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data hourhand
@@ -31,7 +33,7 @@ ENV PATH=/opt/hourhand/bin:$PATH \
 WORKDIR /app
 COPY config config
 # A named volume that is new begins with what the image has there: the shipped model, and the right owner.
-COPY --chown=10001:10001 models /data/models
+COPY --chown=10001:10001 bot/model/shipped /data/models
 RUN chown 10001:10001 /data
 USER 10001:10001
 VOLUME /data

@@ -4,20 +4,40 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 KILLS ?= 200
 PROMOTIONS ?= 100
+BARS ?= 8760
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+TORCH := $(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement requirements-torch.txt
+THIS := $(PIP) --no-deps --no-build-isolation --editable .
+PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+REGISTRY := $(BIN)/python -c "from pathlib import Path; from bot.model import provide_shipped; provide_shipped(Path('models/current'))"
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-package torch --constraint requirements-torch.txt
 
-.PHONY: demo setup test check format bench campaign swaps walk article clean
+.PHONY: demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
+	$(BIN)/hourhand models list
 	$(BIN)/hourhand demo
 
 setup: .venv/all ## everything: daemon, training, tests
+	$(BIN)/hourhand models list
 
-test: .venv/all
-	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+test: .venv/all ## everything but what is slow
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/all ## killed daemons, the report in a browser, the commands in the documents, a small soak
+	$(PYTEST) -m slow
+
+test-all: test test-slow ## every test
+
+coverage: .venv/all ## which lines the tests run, those of the daemons that they start too
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -m "not slow"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 check: .venv/all
 	$(BIN)/ruff check .
@@ -40,6 +60,9 @@ article: .venv/all ## the article's whole experiment on CANDLES=file, with its c
 swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them, under a daemon that is killed meanwhile
 	$(BIN)/python -m tests.swap_campaign --promotions $(PROMOTIONS)
 
+soak: .venv/all ## BARS simulated hours under faults that come and go at random
+	$(BIN)/python -m tests.soak --bars $(BARS)
+
 walk: .venv/all ## a year of CANDLES=file walked forward into OUT=folder: the daemon, and a round of refresh each month
 	$(BIN)/python -m tests.walk --candles $(CANDLES) --out $(or $(OUT),var/walk)
 
@@ -47,14 +70,25 @@ walk: .venv/all ## a year of CANDLES=file walked forward into OUT=folder: the da
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/daemon: .venv/python pyproject.toml requirements.lock
-	$(PIP) --editable .
+.venv/daemon: .venv/python pyproject.toml requirements-daemon.lock
+	$(PIP) --require-hashes --no-deps --requirement requirements-daemon.lock
+	$(THIS)
+	$(REGISTRY)
 	touch $@
 
-.venv/all: .venv/daemon
-	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$$(sed -n 's/^torch==//p' requirements.lock)"
-	$(PIP) --editable ".[dev,notify,parquet,postgres,training]"
-	touch $@
+.venv/all: .venv/python pyproject.toml requirements.lock requirements-torch.txt
+	$(PIP) --require-hashes --no-deps --requirement requirements.lock
+	$(TORCH)
+	$(THIS)
+	$(REGISTRY)
+	touch .venv/daemon $@
+
+lock: ## pin anew what pyproject.toml asks for (needs uv); delete a line of a lock first to have that package updated
+	$(COMPILE) --all-extras --output-file requirements.lock pyproject.toml
+	printf 'hatchling\neditables\n' | $(COMPILE) --constraint requirements.lock --extra notify --extra postgres \
+		--output-file requirements-daemon.lock pyproject.toml -
+	printf 'hatchling\neditables\n' | $(COMPILE) --constraint requirements.lock --extra notify --extra postgres \
+		--extra training --output-file requirements-training.lock pyproject.toml -
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -2,34 +2,38 @@
 
 import argparse
 import importlib
-import os
+import keyword
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bot import __version__
-from bot.errors import HourhandError
+from bot.errors import HourhandError, UsageError
+from bot.output import tolerant_streams
+from bot.redact import one_line, redact
 
 _INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
-    "run": "the daemon: poll, decide, trade on paper, for as long as it is left to run",
-    "status": "where the account stands",
+    "run": "the daemon: poll, decide and trade on paper until stopped",
+    "status": "the account now: balance, coins, value, and whether the daemon keeps up",
     "health": "whether bars are decided in time, as a sentence and an exit code",
-    "trades": "what was bought and sold",
-    "export": "a table of the ledger as CSV, JSON or Parquet",
-    "replay": "the same trader over a file of candles",
+    "trades": "list what was bought and sold",
+    "export": "write a table of the ledger as CSV, JSON or Parquet",
+    "replay": "run the same trader over a file of candles",
     "verify": "prove the ledger: derive every row again and compare",
-    "backup": "a consistent copy of the ledger, also while the daemon runs",
-    "compare": "the accounts of the ledger against each other and holding",
-    "report": "one page with charts, figures and months, for a browser",
+    "backup": "copy the ledger, also while the daemon runs",
+    "restore": "put a backup in the ledger's place",
+    "compare": "compare the accounts of the ledger with each other and with holding",
+    "report": "write one page with charts, figures and months",
     "models": "the registry: list, show, publish, promote, rollback, shadow",
     "doctor": "check settings, ledger, model, exchange and clock",
-    "simulate": "an exchange on this machine to practise on, with faults that can be switched on",
+    "simulate": "serve an exchange on this machine to practise on, with faults to switch on",
     "demo": "everything at once, offline, in about a minute",
 }
 
-Adder = Callable[[argparse.ArgumentParser], object]
+AddArguments = Callable[[argparse.ArgumentParser], object]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,48 +44,80 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=description,
         epilog="example: hourhand demo          each command: hourhand COMMAND --help",
     )
-    return dispatch(parser, COMMANDS, _adder, argv)
+    return dispatch(parser, COMMANDS, command_loader("bot.commands"), argv)
 
 
-def _adder(name: str) -> Adder:
-    module = importlib.import_module(f"bot.commands.{name}")
+def command_loader(package: str) -> Callable[[str], AddArguments]:
+    """A function that imports the module of a subcommand and returns what adds its arguments.
 
-    def add(parser: argparse.ArgumentParser) -> None:
-        module.add_arguments(parser)
-        parser.set_defaults(run=module.call)
+    The module is `package.NAME`, with `_` after a name that is a Python keyword; it has `add_arguments(parser)` and
+    `call(parsed_args) -> exit code`.
+    """
 
-    return add
+    def load(name: str) -> AddArguments:
+        module = importlib.import_module(f"{package}.{name}{'_' if keyword.iskeyword(name) else ''}")
+
+        def add(parser: argparse.ArgumentParser) -> None:
+            module.add_arguments(parser)
+            parser.set_defaults(run=module.call)
+
+        return add
+
+    return load
 
 
 def dispatch(
     parser: argparse.ArgumentParser,
     summaries: Mapping[str, str],
-    adder: Callable[[str], Adder],
+    load_command: Callable[[str], AddArguments],
     argv: Sequence[str] | None,
 ) -> int:
     """Run one of the subcommands in `summaries`, and return its exit code, also where it fails.
 
-    `adder(name)` is asked for the one that was called alone, so that nothing else is loaded; what it returns adds the
-    arguments and sets the default `run` to a function from parsed arguments to an exit code.
+    Only the subcommand that was called is loaded: `load_command(name)` returns what adds its arguments and sets the
+    default `run` to a function from parsed arguments to an exit code.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    with tolerant_streams() as output:
+        code = _run(parser, summaries, load_command, words)
+        output.flush()
+        if output.full:
+            _print_error(parser, f"standard output cannot be written: {_reason(output.error)}")
+    return code
+
+
+def _run(
+    parser: argparse.ArgumentParser,
+    summaries: Mapping[str, str],
+    load_command: Callable[[str], AddArguments],
+    words: list[str],
+) -> int:
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in summaries.items():
         raw = argparse.RawDescriptionHelpFormatter
         command = commands.add_parser(name, help=summary, description=summary, formatter_class=raw, allow_abbrev=False)
         if words[:1] == [name]:
-            adder(name)(command)
-    options = parser.parse_args(words)
+            load_command(name)(command)
     try:
-        code = int(options.run(options))
-        sys.stdout.flush()
+        parsed_args = parser.parse_args(words)
+        return int(parsed_args.run(parsed_args))
     except HourhandError as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
+        _print_error(parser, str(error))
         return error.exit_code
+    except UnicodeEncodeError:  # bytes that are no text, in an argument
+        _print_error(parser, "an argument is not UTF-8")
+        return UsageError.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: `hourhand trades | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code
+    except Exception:  # noqa: BLE001 - unexpected: shown whole, but without secrets
+        sys.stderr.write(redact(traceback.format_exc()))
+        return HourhandError.exit_code
+
+
+def _print_error(parser: argparse.ArgumentParser, sentence: str) -> None:
+    sys.stderr.write(f"{parser.prog}: {one_line(sentence)}\n")
+
+
+def _reason(error: Exception | None) -> str:
+    return getattr(error, "strerror", None) or str(error)

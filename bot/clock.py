@@ -11,6 +11,7 @@ from bot.errors import UsageError
 
 _FORM: Final = re.compile(r"@(?P<start>\d+(\.\d+)?)(x(?P<speed>\d+(\.\d+)?))?(@(?P<since>\d+(\.\d+)?))?")
 
+_UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
 _MOST: Final = 253_402_300_800.0  # seconds: the year 10000
 
 
@@ -64,3 +65,19 @@ def read_clock(text: str | None) -> Clock:
     if match["since"]:
         return Clock(start, speed, float(match["since"]), time.time, simulated=True)
     return Clock(start, speed, time.monotonic(), time.monotonic, simulated=True)
+
+
+def bar_seconds(timeframe: str) -> int:
+    """Length of a bar in seconds: `1h` is 3600. Minutes, hours and days, as those divide Unix time evenly.
+
+    Raises UsageError for anything else.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3})([mhd])", timeframe)
+    if match is None:
+        raise UsageError(f"exchange.timeframe = {timeframe!r} is not one: write minutes, hours or days, for example 1h")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def newest_closed(now: float, bar: int) -> int:
+    """Open time of the newest bar of `bar` seconds that has closed at `now`."""
+    return int(now // bar) * bar - bar

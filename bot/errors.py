@@ -13,6 +13,10 @@ class UsageError(HourhandError):
     exit_code = 2
 
 
+class UnknownSymbolError(UsageError):
+    """The exchange's own list of markets does not have the symbol."""
+
+
 class LedgerInUseError(HourhandError):
     """Another daemon writes to the ledger."""
 
@@ -27,6 +31,18 @@ class LedgerError(HourhandError):
 
 class LedgerUnavailableError(LedgerError):
     """The ledger cannot be used now and may be later: no room on the disk, a lost connection."""
+
+
+class WrongMarketError(LedgerError):
+    """The exchange's candles are of another market than the ledger's."""
+
+
+class LedgerGoneError(LedgerUnavailableError):
+    """The file of an open ledger is no longer at its path."""
+
+
+class LedgerReplacedError(LedgerError):
+    """Another file is at the path of an open ledger."""
 
 
 class ModelError(HourhandError):

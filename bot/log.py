@@ -10,6 +10,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from bot.clock import utc
+from bot.redact import redact_values
 
 
 def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
@@ -30,7 +31,8 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
         processors=[
             structlog.processors.add_log_level,
             stamp,
-            structlog.processors.format_exc_info if not for_people else _unchanged,
+            structlog.processors.format_exc_info,
+            _redacted,
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -56,5 +58,5 @@ class _Stderr(io.TextIOBase):
             sys.stderr.flush()
 
 
-def _unchanged(_logger: Any, _method: str, line: Any) -> Any:
-    return line
+def _redacted(_logger: Any, _method: str, line: Any) -> Any:
+    return redact_values(line)

@@ -1,22 +1,27 @@
 """Settings: one TOML file, every key overridable from the environment, checked once, here."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
-from bot.account import Rules, Terms
-from bot.candles import bar_seconds
+from bot.clock import bar_seconds
 from bot.errors import UsageError
 
 PREFIX: Final = "HOURHAND_"
-NOT_SETTINGS: Final = frozenset({"HOURHAND_CLOCK"})
-DEFAULT_FILE: Final = Path("config/bot.toml")
+NOT_SETTINGS: Final = frozenset({"HOURHAND_CLOCK", "HOURHAND_CONFIG"})
+FILES: Final = (Path("hourhand.toml"), Path("config/bot.toml"))
+
+_TYPES: Final = {
+    "float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false",
+    "object": "a table", "array": "a list",
+}  # fmt: skip
 
 T = TypeVar("T")
 Seconds = Annotated[float, Meta(ge=0)]
@@ -44,10 +49,6 @@ class RuleSettings(Struct, frozen=True, forbid_unknown_fields=True):
     min_buy_value: Amount = 1.0
     min_sell_amount: Amount = 0.0001
 
-    def rules(self) -> Rules:
-        """The same as the trading rule takes them."""
-        return Rules(*(getattr(self, name) + 0.0 for name in Rules._fields))  # no negative zero: SQLite keeps none
-
 
 class AccountSettings(RuleSettings, frozen=True, forbid_unknown_fields=True):
     """`[account]`: what is traded with, fixed when the account's first row is written."""
@@ -63,6 +64,7 @@ class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: Text = "models/current"
     mode: Literal["sample", "argmax"] = "sample"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    any_timeframe: bool = False
 
 
 class ScheduleSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,60 +139,73 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return bar_seconds(self.exchange.timeframe)
 
     @property
-    def terms(self) -> Terms:
-        """What the account is."""
-        account = self.account
-        return Terms(
-            account.name, self.market, account.rules(), account.fill, account.slippage_bps + 0.0, self.policy.seed
-        )
-
-    @property
     def market(self) -> str:
         """What the ledger calls the series of candles: exchange, symbol and timeframe."""
         return f"{self.exchange.id}:{self.exchange.symbol}:{self.exchange.timeframe}"
 
 
 def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of `file` (None: `config/bot.toml` where there is one), overridden by the environment.
+    """The settings of `file` (None: the one that `find_settings` names), overridden by the environment.
 
     `HOURHAND_<SECTION>__<KEY>` beats the file. Raises UsageError that names the key where one is unknown, of another
     type or out of range, and the file where it cannot be read.
     """
-    told = read_toml(file, DEFAULT_FILE)
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and not _is_utf8(name + value):
+            raise UsageError(f"settings: the environment's {name.encode(errors='replace').decode()} is not UTF-8")
+    path = file or find_settings(environment)
+    tables = {} if path is None else read_toml(path, path)
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
-            _override(told, name, value)
-    settings = checked(told, Settings, strict=False)
+            _override(tables, name, value)
+    settings = validate_settings(tables, Settings, strict=False)
     bar_seconds(settings.exchange.timeframe)
     return settings
 
 
-def read_toml(file: Path | None, default: Path, what: str = "settings") -> dict[str, Any]:
-    """The tables of a TOML file; of `default` where `file` is None, none where that is not there.
+def find_settings(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The settings file: `HOURHAND_CONFIG`, else `hourhand.toml` or `config/bot.toml` in the current folder, else
+    `hourhand.toml` in the user's configuration folder; None where there is none.
+    """
+    if environment.get("HOURHAND_CONFIG"):
+        return Path(environment["HOURHAND_CONFIG"])
+    for path in FILES:
+        if path.exists():
+            return path
+    from platformdirs import user_config_path  # noqa: PLC0415 - rarely needed
 
-    Raises UsageError, which calls it `what`, where it cannot be read or is no TOML.
+    path = user_config_path("hourhand", appauthor=False) / "hourhand.toml"
+    return path if path.exists() else None
+
+
+def read_toml(file: Path | None, default: Path, what: str = "settings") -> dict[str, Any]:
+    """The tables of a TOML file; of `default` where `file` is None, none where that does not exist.
+
+    Raises UsageError, which calls it `what`, where it cannot be read or is not TOML.
     """
     if file is None and not default.exists():
         return {}
     path = file or default
     try:
-        return tomllib.loads(path.read_text())
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"the {what} {path} cannot be read: {error}") from error
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"the {what} {path} cannot be read: {error.strerror}") from error
+    except UnicodeError as error:
+        raise UsageError(f"the {what} {path} cannot be read: the file is not UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the {what} {path} are not TOML: {error}") from error
 
 
-def checked(told: Mapping[str, Any], kind: type[T], what: str = "settings", *, strict: bool = True) -> T:
+def validate_settings(tables: Mapping[str, Any], kind: type[T], what: str = "settings", *, strict: bool = True) -> T:
     """The tables as settings of that kind. Raises UsageError that names the key where one is unknown, of another type,
     out of range or not finite; `strict` refuses numbers written as text.
     """
     try:
-        settings = msgspec.convert(told, kind, strict=strict)
+        settings = msgspec.convert(tables, kind, strict=strict)
     except msgspec.ValidationError as error:
-        said, _, where = str(error).partition(" - at `$.")  # "Expected `float` >= 0.0 - at `$.exchange.id`"
+        problem, _, where = str(error).partition(" - at `$.")  # "Expected `float` >= 0.0 - at `$.exchange.id`"
         key = f"{where.rstrip('`')}: " if where else ""
-        raise UsageError(f"{what}: {key}{said}") from error
+        raise UsageError(f"{what}: {key}{_in_words(problem, kind, where.rstrip('`'))}") from error
     for section, table in msgspec.to_builtins(settings).items():
         for name, value in table.items() if isinstance(table, dict) else ():
             if isinstance(value, float) and not isfinite(value):
@@ -198,11 +213,43 @@ def checked(told: Mapping[str, Any], kind: type[T], what: str = "settings", *, s
     return settings
 
 
-def _override(told: dict[str, Any], name: str, value: str) -> None:
+def _in_words(problem: str, kind: type, where: str) -> str:
+    """What msgspec says of a value, without Python's types."""
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
+    if unknown:
+        return f"there is no setting {unknown[1]!r}"
+    missing = re.fullmatch(r"Object missing required field `(.*)`", problem)
+    if missing:
+        return f"{missing[1]} is required"
+    choices = _choices(kind, where)
+    if choices:
+        return f"choose one of {', '.join(choices)}"
+    words = re.sub(r"`([^`]*)`", lambda match: _TYPES.get(match[1].split(" ")[0], match[1]), problem)
+    return words.replace("Expected ", "must be ", 1).replace(", got ", ", not ").replace("matching regex", "like")
+
+
+def _choices(kind: Any, where: str) -> tuple[str, ...]:
+    """The values that a setting can have, where there are only a few."""
+    for name in re.sub(r"\[.*?\]", "", where).split("."):
+        kind = getattr(kind, "__annotations__", {}) and get_type_hints(kind).get(name)
+        inner = [item for item in get_args(kind) if item not in (..., type(None))]
+        kind = inner[0] if inner and get_origin(kind) is not Literal else kind
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _override(tables: dict[str, Any], name: str, value: str) -> None:
     section, _, key = name.removeprefix(PREFIX).lower().partition("__")
     sections = get_type_hints(Settings)
     if not isinstance(sections.get(section), type) or key not in get_type_hints(sections[section]):
         raise UsageError(f"settings: the environment has {name}, which is not a setting ({PREFIX}<SECTION>__<KEY>)")
-    table = told.setdefault(section, {})
+    table = tables.setdefault(section, {})
     if isinstance(table, dict):
         table[key] = value

@@ -10,11 +10,10 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 home=/opt/hourhand
 state=/var/lib/hourhand
 config=/etc/hourhand/bot.toml
-extras=notify,postgres
 training=
 case "${1:-}" in
     "") ;;
-    --training) training=yes extras=$extras,training ;;
+    --training) training=training ;;
     *) echo "usage: $0 [--training]" >&2; exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || { echo "$0: run it as root" >&2; exit 1; }
@@ -24,14 +23,14 @@ python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2
 echo "the program: $home"
 [ -x $home/bin/python ] || python3 -m venv $home
 pip="$home/bin/python -m pip install --quiet --disable-pip-version-check"
-[ ! -f "$here/requirements.lock" ] || pip="$pip --constraint $here/requirements.lock"
+$pip --require-hashes --no-deps --requirement "$here/requirements-${training:-daemon}.lock"
 if [ $training ]; then
     # PyTorch's own index has builds without CUDA, which are gigabytes smaller.
     index=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
     # shellcheck disable=SC2086
-    $pip ${index:+--extra-index-url $index} torch
+    $pip ${index:+--extra-index-url $index} --requirement "$here/requirements-torch.txt"
 fi
-$pip --upgrade "${here}[$extras]"
+$pip --no-deps --no-build-isolation --force-reinstall "$here"
 install -D -m 0644 "$here/docs/service.md" $home/share/doc/hourhand/service.md
 ln -sf $home/bin/hourhand $home/bin/hourhand-train /usr/local/bin/
 
@@ -57,12 +56,12 @@ if [ -e $state/models/current ]; then
 else
     echo "the model: $state/models"
     install -d -m 0750 -o hourhand -g hourhand $state/models
-    cp -R "$here/models/." $state/models/
+    cp -R "$here/bot/model/shipped/." $state/models/
     chown -R hourhand:hourhand $state/models
 fi
 
 echo "the units: /etc/systemd/system"
-for unit in hourhand.service ${training:+hourhand-refresh.service hourhand-refresh.timer}; do
+for unit in hourhand.service hourhand-failure@.service ${training:+hourhand-refresh.service hourhand-refresh.timer}; do
     install -m 0644 "$here/systemd/$unit" /etc/systemd/system/
 done
 if [ -d /run/systemd/system ]; then

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
-from bot.checkpoint import MANIFEST, WEIGHTS, Model
+from bot.model import Model
+from bot.model.files import MANIFEST, WEIGHTS
 
 
 class Bomb:
@@ -66,9 +67,11 @@ def spoil(model: Model, kind: str, folder: Path, crater: Path | None = None) -> 
     folder.mkdir(parents=True)
     weights, manifest = model.weights, model.manifest
     if kind in _SPOILT:
-        change, told, _ = _SPOILT[kind]
+        change, entries, _ = _SPOILT[kind]
         weights = change(weights)
-        manifest = json.dumps({**json.loads(manifest), "weights_sha256": hashlib.sha256(weights).hexdigest(), **told})
+        manifest = json.dumps(
+            {**json.loads(manifest), "weights_sha256": hashlib.sha256(weights).hexdigest(), **entries}
+        )
     elif kind == "pickled":
         weights = pickle.dumps(Bomb(crater or folder / "crater"))
         manifest = json.dumps({**json.loads(manifest), "weights_sha256": hashlib.sha256(weights).hexdigest()})

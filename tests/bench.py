@@ -15,34 +15,26 @@ from pathlib import Path
 
 import structlog
 
-from bot.account import Terms
-from bot.candles import Candle
-from bot.checkpoint import load
 from bot.clock import Clock
-from bot.exchange import Feed
-from bot.ledger.store import open_writer
-from bot.ledger.writing import commit_bars
-from bot.poller import Poller
-from bot.registry import resolve
-from bot.replay import replay
+from bot.ledger import commit_bars, open_writer, resume_account
+from bot.market import Candle, Feed
+from bot.model import SHIPPED_POINTER, load_model, resolve_model
+from bot.service import Poller, Waiter, replay_candles
 from bot.settings import Settings, load_settings
-from bot.simulator.generate import generate
-from bot.simulator.server import LoopbackExchange
-from bot.standing import resume
-from bot.trader import Trader
-from bot.waiting import Waiter
+from bot.simulator import LoopbackExchange, generate_candles
+from bot.trading import AccountTerms, Trader, terms_of
 from tests import bench_models
 
 BARS = 10_000
 WARMUP = 500
-MODEL = Path("models/current")
+MODEL = SHIPPED_POINTER
 
 
 def main() -> None:
     """Print every figure."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        candles = generate(BARS + WARMUP + 100, 1)
+        candles = generate_candles(BARS + WARMUP + 100, 1)
         _latency(here, candles)
         _replay(here, candles)
         with _exchange(candles) as (exchange, now):
@@ -72,15 +64,15 @@ def _exchange(candles: list[Candle]) -> "Iterator[tuple[LoopbackExchange, Synchr
 
 
 def _trader(settings: Settings) -> Trader:
-    return Trader(settings.terms, load(resolve(MODEL)))
+    return Trader(terms_of(settings), load_model(resolve_model(MODEL)))
 
 
 def _latency(here: Path, candles: list[Candle]) -> None:
     ledger = open_writer(f"sqlite:///{here / 'latency.sqlite'}")
-    trader = Trader(Terms("main", "bench:BTC/USD:1h"), load(resolve(MODEL)))
-    replay(ledger, trader, candles[:WARMUP], WARMUP - 1)
+    trader = Trader(AccountTerms("main", "bench:BTC/USD:1h"), load_model(resolve_model(MODEL)))
+    replay_candles(ledger, trader, candles[:WARMUP], WARMUP - 1)
     with ledger.reading() as connection:
-        account = resume(connection, trader, WARMUP)
+        account = resume_account(connection, trader, WARMUP)
     times = []
     for candle in candles[WARMUP : WARMUP + 500]:
         first = time.perf_counter()
@@ -99,10 +91,10 @@ def _latency(here: Path, candles: list[Candle]) -> None:
 
 def _replay(here: Path, candles: list[Candle]) -> None:
     ledger = open_writer(f"sqlite:///{here / 'replay.sqlite'}")
-    trader = Trader(Terms("main", "bench:BTC/USD:1h"), load(resolve(MODEL)))
-    told = replay(ledger, trader, candles, WARMUP)
+    trader = Trader(AccountTerms("main", "bench:BTC/USD:1h"), load_model(resolve_model(MODEL)))
+    result = replay_candles(ledger, trader, candles, WARMUP)
     ledger.close()
-    print(f"replay, ledger included: {told['bars_per_second']:,} bars/s over {told['bars']:,} bars")
+    print(f"replay, ledger included: {result['bars_per_second']:,} bars/s over {result['bars']:,} bars")
 
 
 def _daemon(environment: dict[str, str], now: "Synchronized[float]", bars: int) -> None:

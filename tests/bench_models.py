@@ -9,21 +9,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-import bot.daemon
-import bot.poller
-from bot import checkpoint, registry
-from bot.checkpoint import Model
+import msgspec
+from safetensors.numpy import load as load_tensors
+
+import bot.service.daemon
+import bot.service.poller
 from bot.clock import Clock, read_clock
-from bot.crew import crew
-from bot.daemon import Models, run
-from bot.exchange import Feed
-from bot.ledger.store import open_writer
-from bot.poller import Poller
-from bot.registry import resolve
+from bot.ledger import open_writer
+from bot.market import Feed
+from bot.model import SHIPPED_POINTER, Manifest, Model, build_model, load_model, registry, resolve_model, save_model
+from bot.service import Poller, TraderWatcher, Waiter, run
+from bot.service.traders import load_traders
 from bot.settings import Settings
-from bot.simulator.generate import generate
-from bot.simulator.server import LoopbackExchange
-from bot.waiting import Waiter
+from bot.simulator import LoopbackExchange, generate_candles
 from tests.harness import HOUR, Dial, settings_of
 
 WARMUP = 500
@@ -31,7 +29,7 @@ CHALLENGERS = 10
 BARS = 300
 SWAP_BARS = 40
 SPEED = 3600  # a bar a second
-CURRENT = Path(__file__).parents[1] / "models" / "current"
+CURRENT = SHIPPED_POINTER
 
 
 class _Quiet:
@@ -43,7 +41,7 @@ class _Quiet:
 
 def main() -> None:
     """Print every figure."""
-    bot.poller.log = bot.daemon.log = _Quiet()  # type: ignore[assignment]
+    bot.service.poller.log = bot.service.daemon.log = _Quiet()  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         challengers(here)
@@ -52,20 +50,20 @@ def main() -> None:
 
 def _registry(folder: Path) -> tuple[Path, list[str]]:
     """A registry with the shipped model and ten that differ from it in one weight, and their ids."""
-    shipped = checkpoint.load(resolve(CURRENT))
+    shipped = load_model(resolve_model(CURRENT))
     models = [shipped, *(_nudged(shipped, n + 1) for n in range(CHALLENGERS))]
     for model in models:
-        checkpoint.save(model, folder / "models" / model.model_id)
+        save_model(model, folder / "models" / model.model_id)
     pointer = folder / "models" / "current"
     registry.promote(pointer, shipped.model_id, 0.0)
     return pointer, [model.model_id for model in models]
 
 
 def _nudged(model: Model, by: int) -> Model:
-    tensors = {name: tensor.copy() for name, tensor in checkpoint.load_tensors(model.weights).items()}
+    tensors = {name: tensor.copy() for name, tensor in load_tensors(model.weights).items()}
     tensors["fc_v.bias"] += by
-    told = checkpoint.msgspec.json.decode(model.manifest, type=checkpoint.Manifest)
-    return checkpoint.build(tensors, told.network, model.features)
+    manifest = msgspec.json.decode(model.manifest, type=Manifest)
+    return build_model(tensors, manifest.network, model.features)
 
 
 def _settings(url: str, folder: Path, ledger: str, pointer: Path) -> Settings:
@@ -80,7 +78,7 @@ def _settings(url: str, folder: Path, ledger: str, pointer: Path) -> Settings:
 def challengers(folder: Path) -> None:
     """A poll with one new bar, request and commit included: one account, and eleven, turn by turn in one run."""
     pointer, ids = _registry(folder / "challengers")
-    candles = generate(WARMUP + BARS + 100, 1, holes=0.0)
+    candles = generate_candles(WARMUP + BARS + 100, 1, holes=0.0)
     dial = Dial(candles[WARMUP + 50].bar_time + HOUR + 30.0)
     with LoopbackExchange(candles, dial.clock) as exchange:
         pollers = []
@@ -88,10 +86,10 @@ def challengers(folder: Path) -> None:
             settings = _settings(exchange.url, folder, ledger, pointer)
             feed = Feed(settings.exchange, dial.clock)
             pollers.append(
-                Poller(settings, dial.clock, open_writer(settings.ledger.url), crew(settings), feed, Waiter())
+                Poller(settings, dial.clock, open_writer(settings.ledger.url), load_traders(settings), feed, Waiter())
             )
             for model_id in ids[1:]:
-                registry.shadow(pointer, model_id, on=True)
+                registry.shadow(pointer, model_id)
         times: list[list[float]] = [[], []]
         for _ in range(BARS):
             for poller, taken in zip(pollers, times, strict=True):
@@ -113,26 +111,26 @@ def swaps(folder: Path) -> None:
     one while the bar forms, and with one at the very moment that it is due.
     """
     pointer, ids = _registry(folder / "swaps")
-    candles = generate(WARMUP + SWAP_BARS + 200, 1, holes=0.0)
+    candles = generate_candles(WARMUP + SWAP_BARS + 200, 1, holes=0.0)
     clock = read_clock(f"@{candles[WARMUP + 100].bar_time + HOUR - 1}x{SPEED}")
     stamps: list[tuple[int, float]] = []
-    before = bot.poller.report
+    before = bot.service.poller.log_bar
 
     def stamped(entry: Any) -> None:
         stamps.append((entry.step.decision.bar_time, clock.now()))
 
-    bot.poller.report = stamped
+    bot.service.poller.log_bar = stamped
     with LoopbackExchange(candles, clock) as exchange:
         settings = _settings(exchange.url, folder, "swaps.sqlite", pointer)
         ledger = open_writer(settings.ledger.url)
-        models = Models(settings)
+        models = TraderWatcher(settings)
         poller = Poller(settings, clock, ledger, models.traders, Feed(settings.exchange, clock), Waiter())
         promoter = threading.Thread(target=_promote, args=(poller, pointer, ids, clock), daemon=True)
         promoter.start()
         run(poller, 0.0, models)
         promoter.join()
         ledger.close()
-    bot.poller.report = before
+    bot.service.poller.log_bar = before
     late = {bar: 1000 * clock.real(at - bar - HOUR) for bar, at in stamps[2:]}
     kinds = [[ms for bar, ms in late.items() if bar // HOUR % 3 == kind] for kind in range(3)]
     usual, pending, same = (statistics.median(kind) for kind in kinds)

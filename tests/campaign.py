@@ -13,26 +13,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bot.account import Terms
-from bot.candles import Candle, whole
-from bot.checkpoint import load
 from bot.clock import read_clock
-from bot.ledger.reading import events_of
-from bot.ledger.store import open_reader, open_writer
-from bot.registry import resolve
-from bot.replay import replay
-from bot.simulator.generate import generate
-from bot.simulator.server import LoopbackExchange
-from bot.trader import Trader
-from bot.verify import verify
-from tests.forks import Forks
+from bot.ledger import open_reader, open_writer, verify
+from bot.ledger.reading import read_events
+from bot.market import Candle, fill_gaps, find_gaps
+from bot.model import SHIPPED_POINTER, load_model, resolve_model
+from bot.service import replay_candles
+from bot.simulator import LoopbackExchange, generate_candles
+from bot.trading import AccountTerms, Trader
+from tests.forks import Forks, fast_daemon
 from tests.harness import HOUR, Rows, all_rows
 
 WARMUP = 500
 BARS_A_SECOND = 100.0
 LONGEST_LIFE = 0.3  # seconds
 WHILE_STARTING = 0.25  # this share of the kills
-MODEL = Path(__file__).parents[1] / "models" / "current"
+MODEL = SHIPPED_POINTER
 
 
 def campaign(
@@ -46,26 +42,18 @@ def campaign(
     """
     chance = random.Random(seed)
     bars = WARMUP + 200 + int(kills * (1 + LONGEST_LIFE) * BARS_A_SECOND)
-    candles = generate(bars, seed, holes=0.004)
+    candles = generate_candles(bars, seed, holes=0.004)
     start = candles[WARMUP + 100].bar_time
     clock = f"@{start}x{HOUR * BARS_A_SECOND:.0f}@{time.time():f}"
     ledger = folder / "killed.sqlite"
     log = folder / "log"
     with LoopbackExchange(candles, read_clock(clock)) as exchange, Forks(log) as forks:
-        environment = {
-            "HOURHAND_CLOCK": clock,
-            "HOURHAND_EXCHANGE__BASE_URL": exchange.url,
-            "HOURHAND_LEDGER__URL": url_of(ledger),
-            "HOURHAND_POLICY__MODEL": str(MODEL),
-            "HOURHAND_SCHEDULE__CATCH_UP": "trade",
-            "HOURHAND_SCHEDULE__MAX_DECISION_DELAY_SECONDS": "1e12",
-            "HOURHAND_SCHEDULE__WARMUP_BARS": str(WARMUP),
-        }
+        environment = fast_daemon(clock, exchange.url, ledger, MODEL, WARMUP)
         for number in range(kills):
-            said = log.stat().st_size
+            logged = log.stat().st_size
             forks.start("run", environment=environment)
             if chance.random() > WHILE_STARTING:
-                _await_bar(log, said)
+                _await_bar(log, logged)
             time.sleep(chance.uniform(0.0, LONGEST_LIFE))
             if forks.kill() != -signal.SIGKILL:
                 raise SystemExit(f"the daemon ended by itself: {log.read_text()[-2000:]}")
@@ -96,30 +84,33 @@ def everything(file: Path) -> Rows:
     """Every row of a ledger that a bar writes; of events, `gap` without when it was noticed."""
     ledger = open_reader(url_of(file))
     with ledger.reading() as connection:
-        gaps = [tuple(gap.items()) for gap in events_of(connection, "gap")]
+        gaps = [tuple(gap.items()) for gap in read_events(connection, "gap")]
     rows = all_rows(ledger) | {"gaps": gaps}
     ledger.close()
     return rows
 
 
-def _await_bar(log: Path, said: int) -> None:
-    """Until the daemon's log has a bar after its first `said` bytes. It is slow at the start of a page of candles, and
-    never: then a life without a bar is what is killed.
+def _await_bar(log: Path, logged: int) -> None:
+    """Until the daemon's log has a bar after its first `logged` bytes. It may be
+    slow at the start of a page of candles, or have none left: then a life without a bar is what is killed.
     """
     deadline = time.monotonic() + 10
-    while b'"event": "bar"' not in log.read_bytes()[said:] and time.monotonic() < deadline:
+    while b'"event": "bar"' not in log.read_bytes()[logged:] and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
 def _replayed(candles: Sequence[Candle], killed: Rows, file: Path) -> Rows:
+    """The rows of an undisturbed replay over the same hours. Holes are filled first, as the ledger's first candle, which
+    depends on the moment of the first poll, may be one.
+    """
     first, last = (int(str(killed["candles"][place][1])) for place in (0, -1))
-    span = [candle for candle in candles if first <= candle.bar_time <= last]
-    warmup = len(whole(span, HOUR)) - len(killed["decisions"])
+    run = [candle for candle in fill_gaps(candles, HOUR) if first <= candle.bar_time <= last]
     ledger = open_writer(url_of(file))
-    trader = Trader(Terms("main", "bitfinex:BTC/USD:1h"), load(resolve(MODEL)), "sample")
-    replay(ledger, trader, span, warmup)
+    trader = Trader(AccountTerms("main", "bitfinex:BTC/USD:1h"), load_model(resolve_model(MODEL)), "sample")
+    replay_candles(ledger, trader, run, len(run) - len(killed["decisions"]))
     ledger.close()
-    return everything(file)
+    gaps = [(("bar_time", at), ("bars", bars)) for at, bars in find_gaps(candles, HOUR) if first <= at <= last]
+    return everything(file) | {"gaps": gaps}
 
 
 def _verified(file: Path) -> int:
@@ -135,16 +126,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="how many (200)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of candles and moments (0)")
-    options = parser.parse_args()
+    parsed_args = parser.parse_args()
 
-    def tell(kills: int) -> None:
-        print(f"\r{kills} of {options.kills} kills", end="", file=sys.stderr, flush=True)
+    def show(kills: int) -> None:
+        print(f"\r{kills} of {parsed_args.kills} kills", end="", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        told = campaign(options.kills, options.seed, Path(folder), tell)
+        result = campaign(parsed_args.kills, parsed_args.seed, Path(folder), show)
     print(file=sys.stderr)
-    print(json.dumps(told))
-    return int(bool(told["differences"] or told["verify_differences"]))
+    print(json.dumps(result))
+    return int(bool(result["differences"] or result["verify_differences"]))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
-from bot.candle_files import read_candles
-from bot.candles import Candle
+from bot.market import Candle, read_candles
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks of pytest
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "bitfinex_btcusd_1h.csv"
 
@@ -30,8 +30,9 @@ def log_lines() -> Iterator[list[Any]]:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A setting in the environment of whoever runs the tests changes none of them."""
     for name in list(os.environ):
         if name.startswith("HOURHAND_") and name != "HOURHAND_TEST_POSTGRES_URL":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))

@@ -14,6 +14,21 @@ from types import TracebackType
 from typing import IO, Self, cast
 
 
+def fast_daemon(clock: str, exchange_url: str, ledger: Path, model: Path, warmup: int) -> dict[str, str]:
+    """The environment of a daemon on a fast clock, which trades on candles however old they are: what it writes then
+    depends on nothing but the candles and the models.
+    """
+    return {
+        "HOURHAND_CLOCK": clock,
+        "HOURHAND_EXCHANGE__BASE_URL": exchange_url,
+        "HOURHAND_LEDGER__URL": f"sqlite:///{ledger}",
+        "HOURHAND_POLICY__MODEL": str(model),
+        "HOURHAND_SCHEDULE__CATCH_UP": "trade",
+        "HOURHAND_SCHEDULE__MAX_DECISION_DELAY_SECONDS": "1e12",
+        "HOURHAND_SCHEDULE__WARMUP_BARS": str(warmup),
+    }
+
+
 class Forks:
     """One command at a time: `start` or `run` it. A context manager."""
 
@@ -43,13 +58,13 @@ class Forks:
 
     def start(self, *argv: str, environment: dict[str, str], killer: Sequence[str] = ()) -> int:
         """Start `hourhand` with these arguments, under `bot.simulator.kill` with those of `killer`; its process id."""
-        self._tell({"argv": [*killer, "--", *argv] if killer else argv, "kill": bool(killer), "env": environment})
-        self.pid = self._told()
+        self._order({"argv": [*killer, "--", *argv] if killer else argv, "kill": bool(killer), "env": environment})
+        self.pid = self._answer()
         return self.pid
 
     def wait(self) -> int:
         """Its exit code once it has ended, the signal's number negated where one killed it."""
-        code = self._told()
+        code = self._answer()
         self.pid = 0
         return code
 
@@ -64,12 +79,12 @@ class Forks:
         self.start(*argv, environment=environment, killer=killer)
         return self.wait()
 
-    def _tell(self, order: dict[str, object]) -> None:
+    def _order(self, order: dict[str, object]) -> None:
         stream = cast("IO[str]", self._parent.stdin)
         stream.write(json.dumps(order | {"log": str(self.log)}) + "\n")
         stream.flush()
 
-    def _told(self) -> int:
+    def _answer(self) -> int:
         return int(cast("IO[str]", self._parent.stdout).readline())
 
 

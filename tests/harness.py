@@ -15,22 +15,15 @@ import msgspec
 import numpy as np
 from sqlalchemy import select
 
-from bot.account import Terms
-from bot.candles import Candle
-from bot.checkpoint import Model, Network, build
 from bot.clock import Clock
-from bot.exchange import Feed
-from bot.features import ARTICLE, Features
-from bot.ledger import tables
-from bot.ledger.store import Ledger, open_reader, open_writer
-from bot.policy import Sizes
-from bot.poller import Poller
-from bot.replay import replay
+from bot.ledger import Ledger, open_reader, open_writer, tables
+from bot.market import Candle, Feed
+from bot.model import ARTICLE, Features, Model, NetworkSizes, NetworkSpec, build_model
+from bot.service import Poller, Waiter, replay_candles
 from bot.settings import Settings
-from bot.simulator.generate import START, generate
-from bot.simulator.server import LoopbackExchange
-from bot.trader import Trader
-from bot.waiting import Waiter
+from bot.simulator import LoopbackExchange, generate_candles
+from bot.simulator.generate import START
+from bot.trading import AccountTerms, Trader, terms_of
 
 HOUR = 3600
 MARKET = "bitfinex:BTC/USD:1h"
@@ -44,13 +37,13 @@ def model_of(
     seed: int, features: Features = ARTICLE, account_at: str = "input", bias: tuple[float, ...] = (0.0, 0.0, 0.0)
 ) -> Model:
     """A small model of random weights, large enough for its probabilities to move; `bias` tips hold, buy and sell."""
-    sizes = Sizes(len(features.market_names), len(features.account_names), 8, 6, account_at)
+    sizes = NetworkSizes(len(features.market_names), len(features.account_names), 8, 6, account_at)
     chance = np.random.default_rng(seed)
     tensors = {
         name: chance.normal(0.0, 0.7, shape).astype(np.float32) for name, shape in sorted(sizes.shapes().items())
     }
     tensors["fc_pi.bias"] = np.array(bias, dtype=np.float32)
-    return build(tensors, Network(8, 6, account_at), features)  # type: ignore[arg-type]  # one of two words
+    return build_model(tensors, NetworkSpec(8, 6, account_at), features)  # type: ignore[arg-type]  # one of two words
 
 
 def settings_of(**sections: Mapping[str, Any]) -> Settings:
@@ -102,7 +95,7 @@ class World:
         settings = self.settings(**sections)
         ledger = open_writer(settings.ledger.url)
         try:
-            trader = Trader(settings.terms, model, settings.policy.mode)
+            trader = Trader(terms_of(settings), model, settings.policy.mode)
             feed = Feed(settings.exchange, self.dial.clock)
             yield Poller(settings, self.dial.clock, ledger, [trader], feed, Waiter())
         finally:
@@ -122,7 +115,7 @@ class World:
 @contextmanager
 def world_of(folder: Path, candles: Sequence[Candle] | None = None, bar: int = HOUR) -> Iterator[World]:
     """A world with generated candles from START on (no holes), or with the given ones of `bar` seconds."""
-    shown = generate(400, seed=3, holes=0.0, quiet=0.02) if candles is None else candles
+    shown = generate_candles(400, seed=3, holes=0.0, quiet=0.02) if candles is None else candles
     dial = Dial(shown[0].bar_time + bar)
     with LoopbackExchange(shown, dial.clock, bar=bar) as exchange:
         yield World(exchange, dial, folder)
@@ -164,7 +157,9 @@ def events_at(url: str) -> list[str]:
 def filled(file: Path, model: Model, bars: int = 30) -> Path:
     """A ledger of a replay of generated candles, 10 of them warm-up."""
     ledger = open_writer(f"sqlite:///{file}")
-    replay(ledger, Trader(Terms("main", MARKET), model), generate(10 + bars, seed=5, holes=0, quiet=0), 10)
+    replay_candles(
+        ledger, Trader(AccountTerms("main", MARKET), model), generate_candles(10 + bars, seed=5, holes=0, quiet=0), 10
+    )
     ledger.close()
     return file
 

@@ -18,20 +18,16 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from bot import checkpoint, registry
-from bot.checkpoint import Model
 from bot.clock import Clock, read_clock
 from bot.errors import ModelError
-from bot.features import RETURNS
-from bot.ledger import tables
-from bot.ledger.reading import events_of
-from bot.ledger.store import Ledger, open_reader
-from bot.registry import Pointer, Promotion, read_pointer
-from bot.simulator.generate import generate
-from bot.simulator.server import LoopbackExchange
-from bot.verify import verify
+from bot.ledger import Ledger, open_reader, tables, verify
+from bot.ledger.reading import read_events
+from bot.model import Model, read_pointer, registry, save_model
+from bot.model.features import RETURNS
+from bot.model.registry import Pointer, Promotion
+from bot.simulator import LoopbackExchange, generate_candles
 from tests.bad_models import KINDS, spoil
-from tests.forks import Forks
+from tests.forks import Forks, fast_daemon
 from tests.harness import HOUR, model_of
 
 BARS_A_SECOND = 60.0
@@ -51,7 +47,7 @@ class Campaign:
     daemon: Forks
     operator: Forks
     good: list[Model]
-    told: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
     promoted: set[str] = field(default_factory=set)
@@ -92,12 +88,12 @@ class Campaign:
             self._heard(said, '"model', now.model_id)
 
     def _operate(self, *action: str) -> None:
-        self.told[action[0]] += 1
+        self.counts[action[0]] += 1
         if self.chance.random() < KILLED_OPERATOR:
             self.operator.start("models", *action, environment=self.environment)
             time.sleep(self.chance.uniform(0.0, 0.02))
             self.operator.kill()
-            self.told["killed"] += 1
+            self.counts["killed"] += 1
         else:
             self._done(*action)
 
@@ -110,14 +106,14 @@ class Campaign:
         the daemon that runs or starts; and rolled back.
         """
         kind, starts = self.chance.choice(sorted(KINDS)), self.chance.random() < KILL
-        name = f"{kind}-{len(self.bad)}"
-        self.bad.append(name)
+        name = f"bad{len(self.bad):013x}"
+        self.bad.append(f"{kind} as {name}")
         spoil(self.chance.choice(self.good), kind, self.pointer.parent / name)
         if self.operator.run("models", "promote", name, environment=self.environment) != ModelError.exit_code:
             self.accepted.append(f"{name}, by promote")
         if starts:
             self.daemon.kill()
-            self.told["kills"] += 1
+            self.counts["kills"] += 1
         said, now = self._said(), read_pointer(self.pointer)
         before = (*now.before, Promotion(now.model_id, now.since))
         part = self.pointer.with_name("by-hand")
@@ -156,7 +152,7 @@ class Campaign:
 
     def _kill(self) -> None:
         self.daemon.kill()
-        self.told["kills"] += 1
+        self.counts["kills"] += 1
         self.daemon.start("run", environment=self.environment)
 
 
@@ -175,7 +171,7 @@ def campaign(
     alone. `accepted` names bad models that were not refused by name, `by_others` counts bars decided by anything but a
     promoted good model, `unmarked` the changes of model without exactly one `model_swapped` that tells of it.
     """
-    candles = generate(bars + warmup + _SPARE, seed, holes=0.002)
+    candles = generate_candles(bars + warmup + _SPARE, seed, holes=0.002)
     start = candles[warmup + 50].bar_time
     time_zero = f"@{start}x{HOUR * BARS_A_SECOND:.0f}@{time.time():f}"
     clock = read_clock(time_zero)
@@ -184,18 +180,12 @@ def campaign(
         Forks(folder / "log") as daemon,
         Forks(folder / "said") as person,
     ):
-        environment = {
-            "HOURHAND_CLOCK": time_zero,
-            "HOURHAND_EXCHANGE__BASE_URL": exchange.url,
-            "HOURHAND_LEDGER__URL": f"sqlite:///{folder / 'ledger.sqlite'}",
-            "HOURHAND_POLICY__MODEL": str(folder / "models" / "current"),
-            "HOURHAND_SCHEDULE__CATCH_UP": "trade",
-            "HOURHAND_SCHEDULE__MAX_DECISION_DELAY_SECONDS": "1e12",
-            "HOURHAND_SCHEDULE__WARMUP_BARS": str(warmup),
-        }
+        environment = fast_daemon(
+            time_zero, exchange.url, folder / "ledger.sqlite", folder / "models" / "current", warmup
+        )
         good = [model_of(seed) for seed in range(4)] + [model_of(seed, RETURNS, "heads") for seed in range(4)]
         for model in good:
-            checkpoint.save(model, folder / "models" / model.model_id)
+            save_model(model, folder / "models" / model.model_id)
         made = Campaign(folder, environment, clock, random.Random(seed), daemon, person, good)
         registry.promote(made.pointer, good[0].model_id, start)
         daemon.start("run", environment=environment)
@@ -212,27 +202,27 @@ def campaign(
         if daemon.run("run", "--once", environment=environment | {"HOURHAND_CLOCK": still}):
             raise SystemExit(f"the last run failed:\n{daemon.log.read_text()[-2000:]}")
     ledger = open_reader(environment["HOURHAND_LEDGER__URL"])
-    told = _judged(ledger, made)
+    result = _judged(ledger, made)
     ledger.close()
-    return told
+    return result
 
 
 def _judged(ledger: Ledger, made: Campaign) -> dict[str, Any]:
     d = tables.decisions.c
     with ledger.reading() as connection:
         rows = connection.execute(select(d.bar_time, d.model_id).order_by(d.bar_time)).all()
-        swaps = [(e["bar_time"], e["before"], e["now"]) for e in events_of(connection, "model_swapped")]
-        rejected = len(events_of(connection, "model_rejected"))
+        swaps = [(e["bar_time"], e["before"], e["now"]) for e in read_events(connection, "model_swapped")]
+        rejected = len(read_events(connection, "model_rejected"))
         verdict = verify(connection)
     changes = [(now[0], before[1], now[1]) for before, now in pairwise(rows) if before[1] != now[1]]
     return {
-        "promotions": made.told["promote"],
-        "rollbacks": made.told["rollback"],
-        "of_them_killed": made.told["killed"],
+        "promotions": made.counts["promote"],
+        "rollbacks": made.counts["rollback"],
+        "of_them_killed": made.counts["killed"],
         "bad_models": len(made.bad),
         "accepted": made.accepted,
         "rejected_while_running": rejected,
-        "kills": made.told["kills"],
+        "kills": made.counts["kills"],
         "bars": len(rows),
         "swaps": len(changes),
         "unmarked": len(set(changes) ^ set(swaps)) + len(swaps) - len(set(swaps)),
@@ -248,16 +238,16 @@ def main() -> int:
     parser.add_argument("--promotions", type=int, default=100, metavar="N", help="and rollbacks, how many (100)")
     parser.add_argument("--bars", type=int, default=8760, metavar="N", help="hours to trade through (8760, a year)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of candles, changes and moments (0)")
-    options = parser.parse_args()
+    parsed_args = parser.parse_args()
 
-    def tell(changes: int) -> None:
-        print(f"\r{changes} of {options.promotions} promotions and rollbacks", end="", file=sys.stderr, flush=True)
+    def show(changes: int) -> None:
+        print(f"\r{changes} of {parsed_args.promotions} promotions and rollbacks", end="", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        told = campaign(options.promotions, options.bars, options.seed, Path(folder), progress=tell)
+        result = campaign(parsed_args.promotions, parsed_args.bars, parsed_args.seed, Path(folder), progress=show)
     print(file=sys.stderr)
-    print(json.dumps(told))
-    return int(bool(told["accepted"] or told["unmarked"] or told["by_others"] or told["verify_differences"]))
+    print(json.dumps(result))
+    return int(bool(result["accepted"] or result["unmarked"] or result["by_others"] or result["verify_differences"]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import fnmatch
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,8 @@ def last(stage: str, word: str) -> str:
 def composition() -> dict[str, Any]:
     """compose.yaml, its merges resolved."""
     yaml = pytest.importorskip("yaml")
-    told: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    return told
+    parsed: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return parsed
 
 
 def test_the_daemons_image_has_no_torch_and_is_the_default() -> None:
@@ -65,11 +67,11 @@ def test_it_is_healthy_by_its_bars() -> None:
 
 
 def test_its_environment_is_made_of_settings() -> None:
-    told = dict(
+    environment = dict(
         re.findall(r"(HOURHAND_\w+)=(\S+)", " ".join(rest for word, rest in stages()["daemon"] if word == "ENV"))
     )
     services = composition()["services"]
-    settings = load_settings(ROOT / "config/bot.toml", told | services["daemon"]["environment"])
+    settings = load_settings(ROOT / "config/bot.toml", environment | services["daemon"]["environment"])
     assert settings.ledger.url == "sqlite:////data/ledger.sqlite"
     assert settings.policy.model == "/data/models/current"
     assert settings.refresh.folder == "/data/refresh"
@@ -83,7 +85,7 @@ def test_what_is_copied_is_there_and_not_kept_out() -> None:
             if word != "COPY" or "--from" in rest:
                 continue
             for source in [part for part in rest.split() if not part.startswith("--")][:-1]:
-                assert any(fnmatch.fnmatch(source, pattern) for pattern in allowed), source
+                assert any(fnmatch.fnmatch(source.partition("/")[0], pattern) for pattern in allowed), source
                 assert (ROOT / source).exists() or source == "requirements.lock", source
 
 
@@ -103,3 +105,48 @@ def test_nothing_listens_beyond_this_machine() -> None:
     assert services["daemon"]["ports"] == ["127.0.0.1:9464:9464"]
     assert "ports" not in services["refresh"]
     assert list(composition()["volumes"]) == ["data"]
+
+
+@pytest.mark.parametrize("code", [0, 6])
+def test_a_round_of_retraining_that_fails_is_seen(code: int, tmp_path: Path) -> None:
+    service = composition()["services"]["refresh"]
+    programs = {
+        "hourhand-train": f"exit {code}",
+        "apprise": f'echo "$APPRISE_URLS $*" > {tmp_path}/message',
+        "sleep": f"echo $1 > {tmp_path}/pause; exit 1",
+    }
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOURHAND_NOTIFY__URLS": "json://localhost"}
+
+    def shell(script: str) -> int:
+        script = script.replace("$$", "$").replace("/tmp/", f"{tmp_path}/")
+        return subprocess.run(["sh", "-c", script], env=environment, capture_output=True, check=False).returncode
+
+    assert shell(service["healthcheck"]["test"][1]) == 0
+    shell(service["command"][2])
+    assert (shell(service["healthcheck"]["test"][1]) == 0) == (code == 0)
+    week, six_hours = 604800, 21600
+    assert int((tmp_path / "pause").read_text()) == (six_hours if code else week)
+    assert (tmp_path / "message").exists() == (code != 0)
+    if code:
+        assert (tmp_path / "message").read_text().startswith("json://localhost --title hourhand")
+
+
+def test_the_images_hold_what_the_locks_say() -> None:
+    for stage, lock in (("build", "daemon"), ("build-training", "training")):
+        run = last(stage, "RUN") if stage == "build-training" else " ".join(r for w, r in stages()[stage] if w == "RUN")
+        assert f"--require-hashes --no-deps --requirement requirements-{lock}.lock" in run
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-daemon.lock", "requirements-training.lock"])
+def test_every_requirement_of_a_lock_has_a_hash(lock: str) -> None:
+    lines = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
+    pinned = {match[1]: line for line in lines if (match := re.match(r"([\w.-]+)==\S+", line))}
+    assert len(pinned) == len([line for line in lines if line.strip()])
+    assert all("--hash=sha256:" in line for line in pinned.values())
+    assert "torch" not in pinned
+    assert "//" not in "".join(lines)
+    whole = (ROOT / "requirements.lock").read_text()
+    assert all(f"{line.split(' ')[0]} " in whole for line in pinned.values()), "the locks agree"

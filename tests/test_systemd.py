@@ -114,3 +114,29 @@ def test_the_script_is_a_shells_and_its_settings_are_ours(tmp_path: Path) -> Non
     assert settings.ledger.url == "sqlite:////var/lib/hourhand/ledger.sqlite"
     assert settings.policy.model == "/var/lib/hourhand/models/current"
     assert settings.refresh.folder == "/var/lib/hourhand/refresh"
+
+
+def test_a_unit_that_fails_tells(tmp_path: Path) -> None:
+    for name in ("hourhand", "hourhand-refresh"):
+        assert Unit(UNITS / f"{name}.service")["Unit"]["OnFailure"] == "hourhand-failure@%n.service"
+    command = re.search(
+        r"^ExecStart=/bin/sh -c '(.*?)'$", (UNITS / "hourhand-failure@.service").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert command is not None
+    program = tmp_path / "apprise"
+    program.write_text(f'#!/bin/sh\necho "$APPRISE_URLS|$*" > {tmp_path}/message\n')
+    program.chmod(0o755)
+    script = command[1].replace("\\\n", "").replace("%i", "hourhand.service").replace("%H", "here")
+    script = script.replace("/opt/hourhand/bin/apprise", str(program))
+    for urls in ("", "json://localhost"):
+        done = subprocess.run(
+            ["sh", "-c", script], env={"HOURHAND_NOTIFY__URLS": urls}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "<2>hourhand.service has failed; see journalctl -u hourhand.service\n"
+        assert (tmp_path / "message").exists() == bool(urls)
+    assert (
+        (tmp_path / "message")
+        .read_text()
+        .startswith("json://localhost|--title hourhand on here --body hourhand.service")
+    )
+    assert "hourhand-failure@.service" in (UNITS / "install.sh").read_text()

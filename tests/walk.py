@@ -15,9 +15,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.candle_files import read_candles
 from bot.clock import Clock
-from bot.simulator.server import LoopbackExchange
+from bot.market import read_candles
+from bot.model import SHIPPED_POINTER
+from bot.simulator import LoopbackExchange
 
 SETTINGS = """\
 [exchange]
@@ -51,29 +52,31 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3_000_000, help="of training, each round")
     parser.add_argument("--speed", type=float, default=20_000.0, help="hours of the exchange in an hour")
     parser.add_argument("--turnover", type=float, default=20.0, help="the gate's most a day")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="the registry to begin with")
+    parser.add_argument("--models", type=Path, default=SHIPPED_POINTER.parent, help="the registry to begin with")
     walk(parser.parse_args())
 
 
-def walk(told: argparse.Namespace) -> None:
+def walk(parsed_args: argparse.Namespace) -> None:
     """The daemon beside, the rounds in front."""
-    folder = told.out.absolute()
-    shutil.copytree(told.models, folder / "models")
-    candles = read_candles(told.candles, 3600)
-    start = _month(told.year, 1)
+    folder = parsed_args.out.absolute()
+    shutil.copytree(parsed_args.models, folder / "models")
+    candles = read_candles(parsed_args.candles, 3600)
+    start = _month(parsed_args.year, 1)
     since = time.time() + 3.0
-    clock = Clock(start, told.speed, since, time.time, simulated=True)
-    environment = {**os.environ, "HOURHAND_CLOCK": f"@{start}x{told.speed:.0f}@{since}"}
+    clock = Clock(start, parsed_args.speed, since, time.time, simulated=True)
+    environment = {**os.environ, "HOURHAND_CLOCK": f"@{start}x{parsed_args.speed:.0f}@{since}"}
     with LoopbackExchange(candles, clock) as exchange, (folder / "daemon.log").open("w") as log:
         config = folder / "bot.toml"
-        config.write_text(SETTINGS.format(url=exchange.url, folder=folder, steps=told.steps, turnover=told.turnover))
+        config.write_text(
+            SETTINGS.format(url=exchange.url, folder=folder, steps=parsed_args.steps, turnover=parsed_args.turnover)
+        )
         given = ["--config", str(config)]
         daemon = subprocess.Popen([sys.executable, "-m", "bot", "run", *given], env=environment, stderr=log)
         try:
-            for month in range(1, told.months + 1):
-                _wait(clock, _month(told.year, month))
+            for month in range(1, parsed_args.months + 1):
+                _wait(clock, _month(parsed_args.year, month))
                 _round(environment, given)
-            _wait(clock, _month(told.year, told.months + 1))
+            _wait(clock, _month(parsed_args.year, parsed_args.months + 1))
         finally:
             daemon.terminate()
             daemon.wait()

@@ -1,14 +1,17 @@
 """`hourhand compare`."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import Any, Final
 
+import numpy as np
+
 from bot.clock import utc
-from bot.commands.common import add_accounts, add_config, add_json, read_settings, show
-from bot.commands.tables import show_table
+from bot.console import add_accounts, add_config, add_json, print_result, print_table, read_settings
 from bot.errors import UsageError
-from bot.ledger.store import open_reader
-from bot.report.courses import chosen, common, figures
+from bot.ledger import open_reader
+from bot.model import in_sample_warning
+from bot.report import chosen, common, figures
 
 _COLUMNS: Final = {
     "account": "account",
@@ -45,20 +48,26 @@ def call(options: Namespace) -> int:
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         courses = chosen(connection, settings.account.name, options.account)
-        told = [figures(one) for one in common(connection, courses)]
+        histories = common(connection, courses)
+        told = [figures(one) for one in histories]
     ledger.close()
     if not told:
         names = ", ".join(one.terms.name for one in courses)
         raise UsageError(f"the accounts {names} have no hours in common: choose some with --account")
     span = {name: told[0][name] for name in ("first", "last", "bars")}
     hold = {"log_return": told[0]["hold_log_return"], "max_drawdown": told[0]["hold_max_drawdown"]}
+    in_sample = int(np.any([one.in_sample for one in histories], axis=0).sum())
+    warning = in_sample_warning(in_sample, span["bars"])
+    if warning:
+        sys.stderr.write(f"{warning}\n")
     if options.json:
-        show({**span, "hold": hold, "accounts": told}, as_json=True)
+        span["in_sample_bars"] = in_sample
+        print_result({**span, "hold": hold, "accounts": told}, as_json=True)
         return 0
     print(f"{span['bars']} bars in common, {utc(span['first'])} to {utc(span['last'])}")
     rows = [[*(_cell(row[name]) for name in _COLUMNS), _models(row["models"])] for row in told]
     holding = ["holding", *(_cell(hold[name]) if name in hold else None for name in list(_COLUMNS)[1:]), None]
-    show_table([*_COLUMNS.values(), "models"], [*rows, holding])
+    print_table([*_COLUMNS.values(), "models"], [*rows, holding])
     return 0
 
 

@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.commands.common import add_config, add_json, show
-from bot.demo.performance import perform
-from bot.demo.play import Plot
-from bot.demo.processes import ended_by_signals
-from bot.demo.voice import Voice
+from bot.console import add_config, add_json, print_result
+from bot.demo import Plot, Voice, ended_by_signals, perform
 from bot.errors import UsageError
 from bot.settings import load_settings
 
@@ -41,7 +38,7 @@ def call(options: Namespace) -> int:
     told |= {"seconds": round(time.monotonic() - first, 1), "ledger": str(folder) if options.keep else None}
     voice.farewell(told, options.keep)
     if options.json:
-        show(told, as_json=True)
+        print_result(told, as_json=True)
     return 0 if told["ok"] else 1
 
 

@@ -6,44 +6,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bot.candles import newest_closed
-from bot.checkpoint import load
-from bot.clock import Clock, utc
-from bot.commands.common import add_config, add_json, read_settings, show
-from bot.commands.tables import show_table
-from bot.errors import ExchangeError, HourhandError, LedgerError
-from bot.exchange import Feed
-from bot.ledger.engines import address_of
-from bot.ledger.store import is_in_use, open_reader
-from bot.poller import SKEW_WARNING, STALE_BARS
-from bot.registry import resolve
+from bot.clock import Clock, newest_closed, utc
+from bot.console import add_config, add_json, print_result, print_table, read_settings
+from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
+from bot.ledger import is_in_use, open_reader, read_practice, resume_account
+from bot.market import Feed
+from bot.model import load_model, resolve_model
+from bot.redact import redact_url
+from bot.service import SKEW_WARNING, STALE_BARS, load_traders
 from bot.settings import Settings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of `doctor`."""
+    """Add the arguments of `doctor`."""
     add_config(parser)
     add_json(parser)
     parser.epilog = "Ends with the exit code of the first check that fails.\n\nexample: hourhand doctor"
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Check one thing after the other; the exit code of the first that fails."""
-    settings, clock = read_settings(options)
+    settings, clock = read_settings(parsed_args)
     feed = Feed(settings.exchange, clock)
     checks: dict[str, Callable[[], str]] = {
         "settings": lambda: f"account {settings.account.name!r} on {settings.market}",
         "ledger": lambda: _ledger(settings),
         "model": lambda: _model(settings),
+        "accounts": lambda: _accounts(settings, clock),
         "exchange": lambda: _exchange(feed, settings, clock),
         "clock": lambda: _clock(feed),
     }
     results = [_result(name, check) for name, check in checks.items()]
     code = next((result["exit_code"] for result in results if not result["ok"]), 0)
-    if options.json:
-        show({"ok": code == 0, "checks": results}, as_json=True)
+    if parsed_args.json:
+        print_result({"ok": code == 0, "checks": results}, as_json=True)
     else:
-        show_table(("", "check", "what"), (("ok" if r["ok"] else "!!", r["name"], r["detail"]) for r in results))
+        print_table(("", "check", "result"), (("ok" if r["ok"] else "!!", r["name"], r["detail"]) for r in results))
     return int(code)
 
 
@@ -56,20 +54,45 @@ def _result(name: str, check: Callable[[], str]) -> dict[str, Any]:
 
 def _ledger(settings: Settings) -> str:
     url = settings.ledger.url
-    name = address_of(url).render_as_string()  # without its password
+    if not _is_there(url):
+        return f"{redact_url(url)} is not there yet, or of an older version; `hourhand run` sees to it"
+    return f"{redact_url(url)}, {'in use by a daemon' if is_in_use(url) else 'not in use'}"
+
+
+def _is_there(url: str) -> bool:
     try:
         open_reader(url).close()
     except LedgerError as error:
-        if "there is no ledger" in str(error):
-            return f"{name} is not there yet; `hourhand run` makes it"
+        if "`hourhand run`" in str(error):  # which makes the ledger, or brings it up to date
+            return False
         raise
-    return f"{name}, {'in use by a daemon' if is_in_use(url) else 'not in use'}"
+    return True
 
 
 def _model(settings: Settings) -> str:
-    folder = resolve(Path(settings.policy.model))
-    model = load(folder)
+    folder = resolve_model(Path(settings.policy.model))
+    model = load_model(folder)
     return f"{model.model_id}, features {model.features.name!r}, from {folder}"
+
+
+def _accounts(settings: Settings, clock: Clock) -> str:
+    """What `run` refuses before its first poll."""
+    traders = load_traders(settings)
+    names = ", ".join(trader.terms.name for trader in traders)
+    if not _is_there(settings.ledger.url):
+        return f"{names}: new"
+    ledger = open_reader(settings.ledger.url)
+    try:
+        with ledger.reading() as connection:
+            practice = read_practice(connection)
+            states = [resume_account(connection, trader, settings.schedule.warmup_bars) for trader in traders]
+    finally:
+        ledger.close()
+    if practice is not None and practice != clock.simulated:
+        kind, other = ("for practice", "the machine's") if practice else ("a real one", "a simulated")
+        raise UsageError(f"the ledger is {kind}, and this is {other} clock: set another ledger.url")
+    decided = sum(state.bar_time is not None for state in states)
+    return f"{names}: {decided} of {len(states)} with decided bars"
 
 
 def _exchange(feed: Feed, settings: Settings, clock: Clock) -> str:
@@ -83,7 +106,7 @@ def _exchange(feed: Feed, settings: Settings, clock: Clock) -> str:
 def _clock(feed: Feed) -> str:
     skew = feed.skew
     if skew is None:
-        return "the exchange did not tell its time"
+        return "the exchange sent no time"
     if abs(skew) > SKEW_WARNING:
         raise ExchangeError(f"this clock is {skew:+.0f} s off the exchange's: set it (for example with NTP)")
     return f"{skew:+.0f} s from the exchange's"

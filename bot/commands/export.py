@@ -10,17 +10,17 @@ from typing import Any, Final, TextIO
 
 from sqlalchemy import select
 
-from bot.commands.common import add_config, add_json, read_settings, show
+from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
-from bot.ledger import tables
-from bot.ledger.store import open_reader
+from bot.ledger import open_reader, tables
+from bot.output import output_is_full
 
 Rows = Sequence[Sequence[Any]]
 TABLES: Final = ("candles", "decisions", "fills", "accounts", "models", "states", "events")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of `export`."""
+    """Add the arguments of `export`."""
     add_config(parser)
     add_json(parser)
     parser.add_argument("table", choices=TABLES, metavar="TABLE", help=", ".join(TABLES))
@@ -32,25 +32,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Write one table of the ledger, in the order of its primary key."""
-    settings, _ = read_settings(options)
-    ending = options.out.suffix.lstrip(".") if options.out else ""
-    form = options.format or (ending if ending in _WRITERS else "csv")
-    if options.out is None and (form == "parquet" or options.json):
+    settings, _ = read_settings(parsed_args)
+    ending = parsed_args.out.suffix.lstrip(".") if parsed_args.out else ""
+    form = parsed_args.format or (ending if ending in _WRITERS else "csv")
+    if parsed_args.out is None and (form == "parquet" or parsed_args.json):
         raise UsageError("export: --format parquet and --json need --out FILE")
-    table = tables.metadata.tables[options.table]
+    table = tables.metadata.tables[parsed_args.table]
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         found = connection.execute(select(table).order_by(*table.primary_key.columns))
         rows = [[cell.hex() if isinstance(cell, bytes) else cell for cell in row] for row in found]
     ledger.close()
     try:
-        _WRITERS[form](list(table.columns.keys()), rows, options.out)
+        _WRITERS[form](list(table.columns.keys()), rows, parsed_args.out)
     except OSError as error:
-        raise UsageError(f"export: {options.out} cannot be written: {error}") from error
-    if options.out is not None:
-        show({"table": options.table, "rows": len(rows), "out": str(options.out)}, as_json=options.json)
+        raise UsageError(f"export: {parsed_args.out} cannot be written: {error}") from error
+    if parsed_args.out is None and output_is_full():
+        return 1
+    if parsed_args.out is not None:
+        print_result(
+            {"table": parsed_args.table, "rows": len(rows), "out": str(parsed_args.out)}, as_json=parsed_args.json
+        )
     return 0
 
 

@@ -2,11 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
-from bot.commands.common import add_config, add_json, read_settings, show
+from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import LedgerError
-from bot.health import health, unknown
-from bot.ledger.accounts import summary
-from bot.ledger.store import open_reader
+from bot.ledger import account_summary, open_reader
+from bot.observers import check_health, unknown
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,13 +25,13 @@ def call(options: Namespace) -> int:
     try:
         ledger = open_reader(settings.ledger.url)
         with ledger.reading() as connection:
-            told = summary(connection, settings.account.name)
+            told = account_summary(connection, settings.account.name)
         ledger.close()
-        verdict = health(told["bar_time"], clock.now(), settings)
+        verdict = check_health(told["bar_time"], clock.now(), settings)
     except LedgerError as error:
         verdict = unknown(str(error), settings)
     if options.json:
-        show(verdict._asdict(), as_json=True)
+        print_result(verdict._asdict(), as_json=True)
     else:
         print(verdict.sentence)
     return 0 if verdict.healthy else 1

@@ -1,32 +1,35 @@
 """`hourhand models`."""
 
+import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from bot import registry
-from bot.checkpoint import Manifest, load
 from bot.clock import Clock, utc
-from bot.commands.common import add_config, add_json, read_settings, show
-from bot.commands.tables import show_table
+from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import LedgerError, ModelError
-from bot.ledger import reading
-from bot.ledger.accounts import live_record
-from bot.ledger.store import open_reader
+from bot.ledger import model_performance, open_reader, reading
+from bot.model import Pointer, load_model, manifest_of, provide_shipped, read_pointer, registry
 from bot.settings import Settings
+from bot.trading import dry_run
 
 _DRY_RUN_BARS: Final = 500
+_TIMES: Final = ("first_candle", "last_candle", "first", "last")
+_OUTCOMES: Final = {
+    "evaluation updated": "the registry has this model already; its evaluation is updated",
+    "unchanged": "the registry has this model already; nothing is changed",
+}
 _SUMMARIES: Final = {
     "list": "every model, which is current, and since when",
     "show": "one model: what it is, how it was trained and evaluated, how it did live",
     "publish": "check a model's folder and copy it into the registry",
-    "promote": "make a model current; a running daemon takes it up between two bars",
+    "promote": "make a model current; a running daemon changes to it between two bars",
     "rollback": "make the model before the current one current again",
     "shadow": "let a model trade beside the current one, on an account of its own",
-    "unshadow": "end that; its account stays in the ledger",
+    "unshadow": "end a shadow; its account stays in the ledger",
 }
 
 
@@ -40,52 +43,64 @@ def add_arguments(parser: ArgumentParser) -> None:
         if name == "publish":
             action.add_argument("model", type=Path, metavar="DIR", help="a folder with model.json and its weights")
         elif name in ("show", "promote", "shadow", "unshadow"):
-            action.add_argument("model", metavar="ID", help="a model_id, as `models list` shows it")
+            action.add_argument("model", metavar="ID", help="a model_id, or the first digits of one")
         example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 07fc8e0940da1ce8")
         action.epilog = f"example: hourhand models {name}{example}"
     parser.epilog = "example: hourhand models publish runs/today && hourhand models promote 07fc8e0940da1ce8"
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Do one thing to the registry, the folder that `policy.model` points into."""
-    settings, clock = read_settings(options)
-    _ACTIONS[options.action](options, settings, clock)
+    settings, clock = read_settings(parsed_args)
+    pointer = Path(settings.policy.model)
+    provide_shipped(pointer)
+    if parsed_args.action in ("show", "promote", "shadow", "unshadow"):
+        parsed_args.model = registry.find_model_id(pointer, parsed_args.model)
+    _ACTIONS[parsed_args.action](parsed_args, settings, clock)
     return 0
 
 
-def _list(options: Namespace, settings: Settings, _: Clock) -> None:
-    pointer = Path(settings.policy.model)
-    told = registry.read_pointer(pointer) if pointer.is_file() else registry.Pointer("")
+def _list(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
+    path = Path(settings.policy.model)
+    pointer = read_pointer(path) if path.is_file() else None
+    current, shadows = (pointer.model_id, pointer.shadows) if pointer else (None, ())
     rows = []
-    for model_id in registry.model_ids(pointer):
+    for model_id in registry.model_ids(path):
         try:
-            manifest = _manifest(pointer, model_id)
+            manifest = manifest_of(registry.load_published(path, model_id))
             trained, problem = manifest.training.get("algorithm"), None
         except ModelError as error:
             trained, problem = None, str(error)
-        role = "current" if model_id == told.model_id else "shadow" if model_id in told.shadows else ""
-        since = utc(told.since) if model_id == told.model_id and told.since else None
+        role = "current" if model_id == current else "shadow" if model_id in shadows else ""
+        since = utc(pointer.since) if pointer and model_id == current and pointer.since else None
         rows.append({"model_id": model_id, "role": role, "since": since, "trained": trained, "problem": problem})
-    if options.json:
-        show({"current": told.model_id or None, "models": rows}, as_json=True)
+    if parsed_args.json:
+        print_result({"current": current, "models": rows}, as_json=True)
     else:
         body = [["" if cell is None else cell for cell in row.values()] for row in rows]
-        show_table(("model", "role", "since", "trained by", "problem"), body)
+        print_table(("model", "role", "since", "trained by", "problem"), body)
 
 
-def _show(options: Namespace, settings: Settings, _: Clock) -> None:
-    manifest = _manifest(Path(settings.policy.model), options.model)
-    told = {**msgspec.to_builtins(manifest), "live": _live(settings, options.model)}
-    if options.json:
-        show(told, as_json=True)
-        return
-    flat: dict[str, Any] = {}
-    for name, value in told.items():
-        flat |= {f"{name} {key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
-    show(flat, as_json=False)
+def _show(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
+    manifest = manifest_of(registry.load_published(Path(settings.policy.model), parsed_args.model))
+    result = {**msgspec.to_builtins(manifest), "live": _live(settings, parsed_args.model)}
+    print_result(result if parsed_args.json else dict(_lines(result)), as_json=parsed_args.json)
 
 
-def _publish(options: Namespace, settings: Settings, _: Clock) -> None:
+def _lines(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values as lines for people: lists in words, bar times as dates."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _lines(inner, f"{name} {key}".strip())
+    elif isinstance(value, list | tuple):
+        yield name, ", ".join(map(str, value)) or None
+    elif isinstance(value, int) and name.rsplit(" ", 1)[-1] in _TIMES:
+        yield name, utc(value)
+    else:
+        yield name, value
+
+
+def _publish(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
     try:
         ledger = open_reader(settings.ledger.url)
     except LedgerError:
@@ -93,34 +108,45 @@ def _publish(options: Namespace, settings: Settings, _: Clock) -> None:
     else:
         with ledger.reading() as connection:
             newest = reading.newest_bar(connection, settings.market) or 0
-            recent = reading.candles_between(connection, settings.market, newest - _DRY_RUN_BARS * settings.bar, newest)
+            recent = reading.read_candles_between(
+                connection, settings.market, newest - _DRY_RUN_BARS * settings.bar, newest
+            )
         ledger.close()
-    model = registry.publish(Path(settings.policy.model), options.model, recent)
-    if options.json:
-        show({"model_id": model.model_id}, as_json=True)
-    else:
-        print(model.model_id)
+    model = load_model(parsed_args.model)
+    dry_run(model, recent)
+    outcome = registry.publish(Path(settings.policy.model), model)
+    if parsed_args.json:
+        print_result({"model_id": model.model_id, "outcome": outcome}, as_json=True)
+        return
+    print(model.model_id)
+    if outcome != "added":
+        print(_OUTCOMES[outcome], file=sys.stderr)
 
 
-def _promote(options: Namespace, settings: Settings, clock: Clock) -> None:
-    _tell(registry.promote(Path(settings.policy.model), options.model, clock.now()), options)
+def _promote(parsed_args: Namespace, settings: Settings, clock: Clock) -> None:
+    pointer = Path(settings.policy.model)
+    shadows = read_pointer(pointer).shadows if pointer.is_file() else ()
+    _show_pointer(registry.promote(pointer, parsed_args.model, clock.now()), parsed_args)
+    if parsed_args.model in shadows:
+        print("it is no longer a shadow; its account stays in the ledger", file=sys.stderr)
 
 
-def _rollback(options: Namespace, settings: Settings, clock: Clock) -> None:
-    _tell(registry.rollback(Path(settings.policy.model), clock.now()), options)
+def _rollback(parsed_args: Namespace, settings: Settings, clock: Clock) -> None:
+    _show_pointer(registry.rollback(Path(settings.policy.model), clock.now()), parsed_args)
 
 
-def _shadow(options: Namespace, settings: Settings, _: Clock) -> None:
-    _tell(registry.shadow(Path(settings.policy.model), options.model, on=options.action == "shadow"), options)
+def _shadow(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
+    _show_pointer(registry.shadow(Path(settings.policy.model), parsed_args.model), parsed_args)
 
 
-def _tell(pointer: registry.Pointer, options: Namespace) -> None:
+def _unshadow(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
+    _show_pointer(registry.unshadow(Path(settings.policy.model), parsed_args.model), parsed_args)
+
+
+def _show_pointer(pointer: Pointer, parsed_args: Namespace) -> None:
     before = pointer.before[-1].model_id if pointer.before else None
-    show({"model_id": pointer.model_id, "before": before, "shadows": list(pointer.shadows)}, as_json=options.json)
-
-
-def _manifest(pointer: Path, model_id: str) -> Manifest:
-    return msgspec.json.decode(load(registry.folder_of(pointer, model_id)).manifest, type=Manifest)
+    result = {"model_id": pointer.model_id, "before": before, "shadows": list(pointer.shadows)}
+    print_result(result if parsed_args.json else dict(_lines(result)), as_json=parsed_args.json)
 
 
 def _live(settings: Settings, model_id: str) -> dict[str, Any]:
@@ -130,9 +156,9 @@ def _live(settings: Settings, model_id: str) -> dict[str, Any]:
     except LedgerError:
         return {}
     with ledger.reading() as connection:
-        told = live_record(connection, model_id)
+        performance = model_performance(connection, model_id)
     ledger.close()
-    return told
+    return performance
 
 
 _ACTIONS: Final[dict[str, Callable[[Namespace, Settings, Clock], None]]] = {
@@ -142,5 +168,5 @@ _ACTIONS: Final[dict[str, Callable[[Namespace, Settings, Clock], None]]] = {
     "promote": _promote,
     "rollback": _rollback,
     "shadow": _shadow,
-    "unshadow": _shadow,
+    "unshadow": _unshadow,
 }

@@ -1,22 +1,21 @@
 """`hourhand replay`."""
 
+import math
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from bot.candle_files import read_candles
-from bot.checkpoint import load
-from bot.commands.common import add_config, add_json, read_settings, show
-from bot.commands.tables import progress
+from bot.console import add_config, add_json, print_result, progress, read_settings
 from bot.errors import UsageError
-from bot.ledger.accounts import summary
-from bot.ledger.store import open_writer
-from bot.registry import resolve
-from bot.replay import replay
-from bot.trader import Trader
+from bot.ledger import account_summary, mark_practice, open_writer
+from bot.market import read_candles
+from bot.model import in_sample_warning, load_model, resolve_model
+from bot.service import replay_candles, require_timeframe
+from bot.trading import Trader, terms_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of `replay`."""
+    """Add the arguments of `replay`."""
     add_config(parser)
     add_json(parser)
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, CSV.GZ, Parquet or JSON")
@@ -30,21 +29,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Replay, and print how it went."""
-    settings, _ = read_settings(options)
-    if options.warmup < 0:
+    settings, _ = read_settings(parsed_args)
+    if parsed_args.warmup < 0:
         raise UsageError("--warmup is a number of candles, 0 or more")
-    model = load(resolve(options.model or Path(settings.policy.model)))
-    candles = read_candles(options.candles, settings.bar)
-    ledger = open_writer(options.ledger)
+    model = load_model(resolve_model(parsed_args.model or Path(settings.policy.model)))
+    require_timeframe(model, settings)
+    candles = read_candles(parsed_args.candles, settings.bar)
+    ledger = open_writer(parsed_args.ledger)
     try:
-        with progress("replay", len(candles)) as tell:
-            told = replay(ledger, Trader(settings.terms, model, settings.policy.mode), candles, options.warmup, tell)
+        with ledger.writing() as connection:
+            mark_practice(connection, practice=True, now=math.inf)
+        with progress("replay", len(candles)) as update:
+            result = replay_candles(
+                ledger, Trader(terms_of(settings), model, settings.policy.mode), candles, parsed_args.warmup, update
+            )
         with ledger.reading() as connection:
-            now = summary(connection, settings.account.name)
+            now = account_summary(connection, settings.account.name)
     finally:
         ledger.close()
-    told |= {name: now[name] for name in ("value", "hold_value", "excess", "model_id")}
-    show(told | {"last_bar_time": now["bar_time"]}, as_json=options.json)
+    result |= {name: now[name] for name in ("value", "hold_value", "excess", "model_id")}
+    print_result(result | {"last_bar_time": now["bar_time"]}, as_json=parsed_args.json)
+    warning = in_sample_warning(result["in_sample_bars"], result["bars"])
+    if warning and not parsed_args.json:
+        print(warning, file=sys.stderr)
     return 0

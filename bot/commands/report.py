@@ -1,16 +1,16 @@
 """`hourhand report`."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sqlalchemy import select
 
-from bot.commands.common import add_accounts, add_config, add_json, read_settings, show
+from bot.console import add_accounts, add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
-from bot.ledger import tables
-from bot.ledger.store import open_reader
-from bot.report.courses import chosen, common, figures
-from bot.report.page import Event, page
+from bot.ledger import open_reader, tables
+from bot.model import in_sample_warning
+from bot.report import Event, chosen, common, figures, render_page
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,14 +36,18 @@ def call(options: Namespace) -> int:
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
     ledger.close()
-    text = page(courses, beside, events).encode()
+    text = render_page(courses, beside, events).encode()
     try:
         options.out.write_bytes(text)
     except OSError as error:
         raise UsageError(f"report: {options.out} cannot be written: {error}") from error
     told = {"out": str(options.out), "bytes": len(text)}
+    first = figures(courses[0])
+    warning = in_sample_warning(first["in_sample_bars"], first["bars"])
+    if warning:
+        sys.stderr.write(f"{warning}\n")
     if options.json:
-        show({**told, "accounts": [figures(one) for one in courses]}, as_json=True)
+        print_result({**told, "accounts": [figures(one) for one in courses]}, as_json=True)
     else:
-        show(told, as_json=False)
+        print_result(told, as_json=False)
     return 0

@@ -4,59 +4,69 @@ import signal
 from argparse import ArgumentParser, Namespace
 
 from bot.clock import Clock
-from bot.commands.common import add_config, add_json, read_settings, show
-from bot.daemon import Models, call_on, poll_once, run
-from bot.exchange import Feed
-from bot.ledger.store import open_writer
+from bot.console import add_config, add_json, print_result, read_settings
+from bot.ledger import mark_practice, open_writer
 from bot.log import set_up
+from bot.market import Feed
 from bot.observers import Observers, attended
-from bot.poller import Poller
+from bot.service import Poller, Stopped, TraderWatcher, Waiter, call_on, poll_once, run, wait_for_ledger
 from bot.settings import Settings
-from bot.waiting import Stopped, Waiter
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of `run`."""
+    """Add the arguments of `run`."""
     add_config(parser)
     add_json(parser)
     parser.add_argument("--once", action="store_true", help="one poll: decide every closed candle that is not, and end")
     parser.epilog = "example: hourhand run --config config/bot.toml\n         hourhand run --once --json"
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Run the daemon until it is stopped, or one poll."""
-    settings, clock = read_settings(options)
+    settings, clock = read_settings(parsed_args)
     set_up(clock.now)
-    with attended(settings, clock, stays=not options.once) as observers:
-        _run(options, settings, clock, observers)
+    with attended(settings, clock, stays=not parsed_args.once) as observers:
+        _run(parsed_args, settings, clock, observers)
     return 0
 
 
-def _run(options: Namespace, settings: Settings, clock: Clock, observers: Observers) -> None:
+def _run(parsed_args: Namespace, settings: Settings, clock: Clock, observers: Observers) -> None:
     waiter = Waiter()
     call_on((signal.SIGTERM, signal.SIGINT), waiter.stop)
     feed = Feed(settings.exchange, clock)
-    models = Models(settings)
+    watcher = TraderWatcher(settings)
 
-    def look_again() -> None:
-        models.again()
+    def recheck() -> None:
+        watcher.recheck()
         waiter.wake()
 
-    call_on((signal.SIGHUP,), look_again)
-    ledger = open_writer(settings.ledger.url)
+    def start() -> Poller:
+        ledger = open_writer(settings.ledger.url)
+        try:
+            with ledger.writing() as connection:
+                mark_practice(connection, clock.simulated, clock.now())
+            return Poller(settings, clock, ledger, watcher.traders, feed, waiter, observers)
+        except BaseException:
+            ledger.close()
+            raise
+
+    call_on((signal.SIGHUP,), recheck)
     try:
-        poller = Poller(settings, clock, ledger, models.traders, feed, waiter, observers)
-        if options.once:
-            _once(options, poller)
+        poller = start() if parsed_args.once else wait_for_ledger(start, clock, waiter, observers)
+    except Stopped:
+        return
+    try:
+        if parsed_args.once:
+            _once(parsed_args, poller)
         else:
-            run(poller, settings.schedule.poll_delay_seconds, models)
+            run(poller, settings.schedule.poll_delay_seconds, watcher)
     finally:
-        ledger.close()
+        poller.ledger.close()
 
 
-def _once(options: Namespace, poller: Poller) -> None:
+def _once(parsed_args: Namespace, poller: Poller) -> None:
     try:
         bars = poll_once(poller)
     except Stopped:
         bars = 0
-    show({"bars": bars, "bar_time": poller.standings[0].bar_time}, as_json=options.json)
+    print_result({"bars": bars, "bar_time": poller.account_states[0].bar_time}, as_json=parsed_args.json)

@@ -1,6 +1,6 @@
 """`hourhand simulate`."""
 
-from bot.simulator.command import add_arguments
-from bot.simulator.command import simulate as call
+from bot.simulator import add_arguments
+from bot.simulator import simulate as call
 
 __all__ = ["add_arguments", "call"]

@@ -3,34 +3,38 @@
 from argparse import ArgumentParser, Namespace
 
 from bot.clock import utc
-from bot.commands.common import add_config, add_json, read_settings, show
-from bot.commands.tables import show_table
-from bot.ledger import reading
-from bot.ledger.store import open_reader
+from bot.commands.account_option import account_name, add_account
+from bot.console import add_config, add_json, print_result, print_table, read_settings
+from bot.errors import UsageError
+from bot.ledger import open_reader, read_fills
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of `trades`."""
+    """Add the arguments of `trades`."""
     add_config(parser)
     add_json(parser)
-    parser.add_argument("--account", help="another account than account.name")
+    add_account(parser)
     parser.add_argument("--last", type=int, metavar="N", help="only the newest N")
     parser.epilog = "example: hourhand trades --last 10"
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Print the account's fills, oldest first."""
-    settings, _ = read_settings(options)
-    account = options.account or settings.account.name
+    settings, _ = read_settings(parsed_args)
+    if parsed_args.last is not None and parsed_args.last < 1:
+        raise UsageError(f"trades: --last {parsed_args.last}: ask for 1 or more")
     ledger = open_reader(settings.ledger.url)
-    with ledger.reading() as connection:
-        fills = [fill for _, fill in sorted(reading.fills_of(connection, account).items())]
-    ledger.close()
-    fills = fills[-options.last :] if options.last else fills
-    if options.json:
-        show({"account": account, "trades": [fill._asdict() for fill in fills]}, as_json=True)
+    try:
+        with ledger.reading() as connection:
+            account = account_name(connection, parsed_args, settings)
+            fills = [fill for _, fill in sorted(read_fills(connection, account).items())]
+    finally:
+        ledger.close()
+    fills = fills[-parsed_args.last :] if parsed_args.last else fills
+    if parsed_args.json:
+        print_result({"account": account, "trades": [fill._asdict() for fill in fills]}, as_json=True)
     elif fills:
-        show_table(("bar", *fills[0]._fields[1:]), ((utc(fill.bar_time), *fill[1:]) for fill in fills))
+        print_table(("bar", *fills[0]._fields[1:]), ((utc(fill.bar_time), *fill[1:]) for fill in fills))
     else:
         print(f"account {account} has not traded yet")
     return 0

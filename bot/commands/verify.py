@@ -3,39 +3,53 @@
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from bot.commands.common import add_config, add_json, read_settings, show
-from bot.commands.tables import progress
-from bot.errors import LedgerError
-from bot.ledger.store import open_reader
-from bot.verify import verify
+from bot.console import add_config, add_json, print_result, progress, read_settings
+from bot.errors import LedgerError, UsageError
+from bot.ledger import holds, open_reader, verify
 
 _SHOWN: Final = 100
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of `verify`."""
+    """Add the arguments of `verify`."""
     add_config(parser)
     add_json(parser)
     parser.add_argument("--ledger", metavar="URL", help="another ledger than ledger.url")
+    parser.add_argument(
+        "--holds",
+        action="append",
+        default=[],
+        metavar="LINK",
+        help="a link of the chain that was kept elsewhere and must be in the ledger; may be repeated",
+    )
     parser.epilog = (
         "Derives every observation, probability, action, fill and balance again from the stored candles, models and\n"
-        "account, and compares bit for bit, the hash chain included. Ends with 4 where anything differs.\n\n"
-        "example: hourhand verify"
+        "account, and compares bit for bit, the hash chain included. Ends with 4 where anything differs, and where a\n"
+        "link of --holds is in no account's chain: then newest bars were erased. `hourhand status` prints the newest\n"
+        "link.\n\nexample: hourhand verify"
     )
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Verify the ledger; 0 or LedgerError's exit code."""
-    settings, _ = read_settings(options)
-    ledger = open_reader(options.ledger or settings.ledger.url)
-    with progress("verify", None) as tell, ledger.reading() as connection:
-        verdict = verify(connection, tell)
-    ledger.close()
-    told = {"bars": verdict.bars, "differences": len(verdict.differences)}
-    if options.json:
-        show(told | {"details": verdict.differences[:_SHOWN]}, as_json=True)
+    settings, _ = read_settings(parsed_args)
+    if parsed_args.ledger == "":
+        raise UsageError("verify: --ledger is empty: name a ledger, for example sqlite:///var/ledger.sqlite")
+    ledger = open_reader(parsed_args.ledger or settings.ledger.url)
+    try:
+        with progress("verify", None) as update, ledger.reading() as connection:
+            verdict = verify(connection, update)
+            missing = [link for link in parsed_args.holds if not holds(connection, link.strip().lower())]
+    finally:
+        ledger.close()
+    differences = [*verdict.differences, *(f"the link {link} is in no account's chain" for link in missing)]
+    result = {"bars": verdict.bars, "differences": len(differences)}
+    if parsed_args.json:
+        print_result(result | {"details": differences[:_SHOWN]}, as_json=True)
+    elif not verdict.bars and not differences:
+        print("the ledger is empty: it has no decided bar to verify")
     else:
-        show(told, as_json=False)
-        for difference in verdict.differences[:_SHOWN]:
+        print_result(result, as_json=False)
+        for difference in differences[:_SHOWN]:
             print(difference)
-    return LedgerError.exit_code if verdict.differences else 0
+    return LedgerError.exit_code if differences else 0

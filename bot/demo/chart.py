@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import plotext
 
-from bot.trader import Decision
+from bot.trading import Decision
 
 _WIDTH: Final = 80
 _HEIGHT: Final = 19

@@ -12,10 +12,9 @@ from bot.demo.play import HOUR, Plot, Stage, Story, play, stage
 from bot.demo.processes import call, timed_doctor
 from bot.demo.voice import Voice
 from bot.errors import HourhandError
-from bot.ledger import reading
-from bot.ledger.store import open_reader
+from bot.ledger import open_reader, reading
 from bot.settings import Settings
-from bot.trader import MISSED, SYNTHETIC, Decision
+from bot.trading import MISSED, SYNTHETIC, Decision
 
 _TRADES_SHOWN = 6
 
@@ -54,8 +53,8 @@ def _rows(url: str) -> tuple[list[Decision], int]:
     account = Settings().account.name
     ledger = open_reader(url)
     with ledger.reading() as connection:
-        decisions = [stored.decision for stored in reading.decisions_of(connection, account)]
-        fills = len(reading.fills_of(connection, account))
+        decisions = [stored.decision for stored in reading.read_decisions(connection, account)]
+        fills = len(reading.read_fills(connection, account))
     ledger.close()
     return decisions, fills
 

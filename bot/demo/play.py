@@ -14,13 +14,11 @@ from typing import Final, NamedTuple
 from bot.clock import Clock, read_clock, utc
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
-from bot.ledger import reading
-from bot.ledger.store import open_reader
+from bot.ledger import open_reader, reading
+from bot.model import provide_shipped
 from bot.settings import Settings
-from bot.simulator.faults import OUTAGE
-from bot.simulator.generate import generate
-from bot.simulator.server import LoopbackExchange
-from bot.trader import MISSED, SYNTHETIC
+from bot.simulator import OUTAGE, LoopbackExchange, generate_candles
+from bot.trading import MISSED, SYNTHETIC
 
 HOUR: Final = 3600
 PATIENCE_HOURS: Final = 48  # of the demo's daemon: its hours pass too quickly for the settings' fifteen minutes
@@ -87,11 +85,12 @@ class Stage:
 @contextmanager
 def stage(folder: Path, base: Settings, plot: Plot) -> Iterator[Stage]:
     """Open the exchange and write the settings, `bot.toml`, into `folder`; `base` says which model decides."""
-    candles = generate(_BEFORE + plot.bars + _AFTER, _SEED, holes=0.0)
+    candles = generate_candles(_BEFORE + plot.bars + _AFTER, _SEED, holes=0.0)
     start = Clock(start=float(candles[_BEFORE].bar_time), speed=0.0, simulated=True)
     with LoopbackExchange(candles, start) as exchange:
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
+        provide_shipped(Path(base.policy.model))
         model = Path(base.policy.model).resolve()
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
@@ -201,12 +200,12 @@ def _kill(stage: Stage, following: _Following, tell: Tell) -> None:
         raise following.daemon.failure(f"ended by itself with {story.killed_with}")
     ledger = open_reader(stage.ledger_url)
     with ledger.reading() as connection:
-        head = reading.head(connection, Settings().account.name)
+        head = reading.read_state(connection, Settings().account.name)
         market = Settings().market
         if head is None:
             raise HourhandError("the demo's daemon was killed, and its ledger is empty")
         story.last_before_kill = head.bar_time
-        story.half_bar_left = bool(reading.candles_between(connection, market, head.bar_time + HOUR, 2**62))
+        story.half_bar_left = bool(reading.read_candles_between(connection, market, head.bar_time + HOUR, 2**62))
     ledger.close()
     tell(f"kill -9 while the bar of {_short(head.bar_time + HOUR)} is written. The ledger ends before it.")
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from bot.demo.play import HOUR, Story
 from bot.demo.processes import Line
-from bot.trader import MINIMUM, POLICY
+from bot.trading import MINIMUM, POLICY
 
 _WIDTH: Final = 80
 _SHOWN_EVERY: Final = 24  # bars

@@ -1,27 +1,29 @@
-"""What an account is and where it stands: little to load, so that looking is quick."""
+"""Accounts and how they and their models did; little to import, so that `status` is quick."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select
 
-from bot.account import Rules, Terms
 from bot.ledger import tables
+from bot.ledger.practice import read_practice
+from bot.trading import AccountTerms, Rules
 
 
-def terms(connection: Connection, account: str) -> Terms | None:
-    """What the account is, None where there is no such account."""
+def read_terms(connection: Connection, account: str) -> AccountTerms | None:
+    """The account's terms, None where there is no such account."""
     row = connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
-    return None if row is None else terms_of(row)
+    return None if row is None else terms_of_row(row)
 
 
-def terms_of(row: Row[Any]) -> Terms:
+def terms_of_row(row: Row[Any]) -> AccountTerms:
     """From a row of `accounts`."""
     rules = Rules(*(getattr(row, name) for name in Rules._fields))
-    return Terms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed)
+    return AccountTerms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed)
 
 
-def account_row(terms: Terms) -> dict[str, Any]:
+def account_row(terms: AccountTerms) -> dict[str, Any]:
     """The account's row: every term under the name of its column."""
     name, market, rules, *_ = terms
     return {
@@ -34,10 +36,12 @@ def account_row(terms: Terms) -> dict[str, Any]:
     }
 
 
-def summary(connection: Connection, account: str) -> dict[str, Any]:
-    """The account's newest bar and its totals; None for each where there is no bar yet."""
+def account_summary(connection: Connection, account: str) -> dict[str, Any]:
+    """The account's newest bar and its totals, None for each where there is no bar yet; whether the ledger is for
+    practice, None where it is not marked yet.
+    """
     d, c = tables.decisions.c, tables.candles.c
-    opened = terms(connection, account)
+    opened = read_terms(connection, account)
     row = connection.execute(
         select(tables.decisions, c.close)
         .join(tables.accounts, tables.accounts.c.account == d.account)
@@ -47,14 +51,16 @@ def summary(connection: Connection, account: str) -> dict[str, Any]:
         .limit(1)
     ).first()
     names = ("bar_time", "close", "balance", "stocks", "value", "hold_value")
-    told: dict[str, Any] = {"account": account, "market": opened.market if opened else None}
-    told |= {name: getattr(row, name) if row else None for name in names}
-    told["excess"] = row.value - row.hold_value if row else None
-    told["stocks_pct"] = 100 * row.stocks * row.close / row.value if row and row.value else (0.0 if row else None)
-    told["bars"] = _count(connection, tables.decisions, account)
-    told["trades"] = _count(connection, tables.fills, account)
-    told["model_id"] = row.model_id if row else None
-    return told
+    found: dict[str, Any] = {"account": account, "market": opened.market if opened else None}
+    found |= {name: getattr(row, name) if row else None for name in names}
+    found["excess"] = row.value - row.hold_value if row else None
+    found["stocks_pct"] = 100 * row.stocks * row.close / row.value if row and row.value else (0.0 if row else None)
+    found["bars"] = _count(connection, tables.decisions, account)
+    found["trades"] = _count(connection, tables.fills, account)
+    found["model_id"] = row.model_id if row else None
+    found["chain"] = row.chain if row else None
+    found["practice"] = read_practice(connection)
+    return found
 
 
 def _count(connection: Connection, table: Table, account: str) -> int:
@@ -62,20 +68,53 @@ def _count(connection: Connection, table: Table, account: str) -> int:
     return int(connection.execute(rows).scalar_one())
 
 
-def live_record(connection: Connection, model_id: str) -> dict[str, Any]:
+def model_performance(connection: Connection, model_id: str) -> dict[str, Any]:
     """How a model did on each account that it decided for: `bars`, `trades`, `first` and `last` bar time, and
-    `log_return` of value and of hold_value (natural logarithm, from its first decided bar to its last).
+    `log_return` of value and of hold_value (natural logarithm), summed over the stretches of bars that it decided
+    itself, each from its first bar to its last.
     """
     d, f = tables.decisions.c, tables.fills.c
-    told: dict[str, Any] = {}
-    spans = select(d.account, func.count(), func.min(d.bar_time), func.max(d.bar_time)).where(d.model_id == model_id)
-    for account, bars, first, last in connection.execute(spans.group_by(d.account)).all():
-        ends = select(d.value, d.hold_value).where(d.account == account, d.bar_time.in_([first, last]))
-        values = connection.execute(ends.order_by(d.bar_time)).all()
-        mine = select(func.count()).select_from(tables.fills.join(tables.decisions))
-        trades = connection.execute(mine.where(f.account == account, d.model_id == model_id)).scalar_one()
-        told[account] = {"bars": bars, "trades": trades, "first": first, "last": last}
-        for name in ("value", "hold_value"):
-            before, after = getattr(values[0], name), getattr(values[-1], name)
-            told[account][f"{name}_log_return"] = math.log(after / before) if before > 0 and after > 0 else None
-    return told
+    performance: dict[str, Any] = {}
+    own_fills = select(f.account, func.count()).select_from(tables.fills.join(tables.decisions))
+    rows = connection.execute(own_fills.where(d.model_id == model_id).group_by(f.account))
+    trades = {str(row[0]): int(row[1]) for row in rows}
+    for account, first, last, *ends in _stretches(connection, model_id):
+        total = performance.setdefault(
+            account,
+            {"bars": 0, "trades": trades.get(account, 0), "first": first}
+            | {"last": last, "value_log_return": 0.0, "hold_value_log_return": 0.0},
+        )
+        total["bars"] += ends.pop(0)
+        total["last"] = last
+        for name, before, after in (("value_log_return", *ends[:2]), ("hold_value_log_return", *ends[2:])):
+            known = total[name] is not None and before > 0 and after > 0
+            total[name] = total[name] + math.log(after / before) if known else None
+    return performance
+
+
+def _stretches(connection: Connection, model_id: str) -> Iterator[tuple[Any, ...]]:
+    """Account, first and last bar time, bars, first and last value, first and last hold_value of each run of bars that
+    the model decided without another in between.
+    """
+    d = tables.decisions.c
+    numbered = select(
+        *(d[name] for name in ("account", "bar_time", "model_id", "value", "hold_value")),
+        (
+            func.row_number().over(partition_by=d.account, order_by=d.bar_time)
+            - func.row_number().over(partition_by=(d.account, d.model_id), order_by=d.bar_time)
+        ).label("stretch"),
+    ).subquery()
+    n = numbered.c
+    spans = (
+        select(n.account, n.stretch, func.min(n.bar_time), func.max(n.bar_time), func.count())
+        .where(n.model_id == model_id)
+        .group_by(n.account, n.stretch)
+        .order_by(n.account, func.min(n.bar_time))
+    )
+    for account, _, first, last, bars in connection.execute(spans).all():
+        ends = connection.execute(
+            select(d.value, d.hold_value)
+            .where(d.account == account, d.bar_time.in_([first, last]))
+            .order_by(d.bar_time)
+        ).all()
+        yield account, first, last, bars, ends[0].value, ends[-1].value, ends[0].hold_value, ends[-1].hold_value

@@ -1,52 +1,62 @@
-"""Databases: their URLs, their engines, and their errors as one sentence."""
+"""Databases: their URLs and engines."""
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
-from bot.errors import LedgerError, LedgerInUseError, LedgerUnavailableError, UsageError
+from bot.errors import LedgerInUseError, UsageError
 
 _BUSY_MS: Final = 2_000
-_PASSING: Final = ("disk is full", "disk i/o error", "locked", "unable to open")
+_NOT_A_URL: Final = "ledger.url is not a database URL: write sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
-def address_of(url: str) -> URL:
+def parse_url(url: str) -> URL:
     """The URL, parsed. Raises UsageError where it is not one of SQLite or PostgreSQL."""
     try:
         address = make_url(url)
         if address.drivername in ("postgresql", "postgres"):
             address = address.set(drivername="postgresql+psycopg")
         if address.get_backend_name() not in ("sqlite", "postgresql"):
-            raise UsageError(f"ledger.url: {address.render_as_string()} is neither sqlite:/// nor postgresql://")
+            raise UsageError(_NOT_A_URL)
+        if address.get_backend_name() == "sqlite" and "?" in url:
+            raise UsageError("ledger.url: an SQLite address takes no options; write %3F for a ? in the file's name")
         address.get_dialect().import_dbapi()
     except ImportError as error:
         raise UsageError(
             "ledger.url: PostgreSQL needs the extra `postgres`: pip install 'hourhand[postgres]'"
         ) from error
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise UsageError(f"ledger.url: {url!r} is not a database URL: {error}") from error
+        raise UsageError(_NOT_A_URL) from error
     return address
 
 
-def file_of(address: URL) -> Path | None:
+def display_name(address: URL) -> str:
+    """The address without a password, wherever one may be in it."""
+    shown = {key: value for key, value in address.query.items() if key in ("host", "port")}
+    return address.set(query=shown).render_as_string()
+
+
+def sqlite_file(address: URL) -> Path | None:
     """The file of an SQLite ledger, None for one in memory or in PostgreSQL."""
     if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
         return None
     return Path(str(address.database)).absolute()
 
 
-def sqlite_engine(uri: str) -> Engine:
-    """An engine with one connection at most. `uri` is `file:///PATH[?mode=ro]`, or empty for a database in memory."""
+def sqlite_engine(uri: str, check_file: Callable[[], object] = lambda: None) -> Engine:
+    """An engine with one connection at most. `uri` is `file:///PATH?mode=rw`, `?mode=ro`, or empty for a database in
+    memory; `check_file` is called before each connection, and raises where none may be made.
+    """
 
     def connect() -> sqlite3.Connection:
+        check_file()
         return sqlite3.connect(
             uri or ":memory:", uri=bool(uri), timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
         )
@@ -89,22 +99,3 @@ def postgres_engine(address: URL) -> Engine:
         connection.commit()
 
     return engine
-
-
-@contextmanager
-def in_a_sentence(name: str) -> Iterator[None]:
-    """Turn the database's errors inside the block into LedgerError, or LedgerUnavailableError where they may pass."""
-    try:
-        yield
-    except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else str(error)
-        if "readonly" in reason or "read-only" in reason:
-            raise LedgerError(f"the ledger {name} is read-only: {reason}") from error
-        passing = error.connection_invalidated or (
-            isinstance(error, OperationalError) and ("sqlite" not in name or any(p in reason for p in _PASSING))
-        )
-        if passing:
-            raise LedgerUnavailableError(f"the ledger {name} cannot be used now: {reason}") from error
-        raise LedgerError(f"the ledger {name} cannot be used: {reason}") from error
-    except SQLAlchemyError as error:
-        raise LedgerError(f"the ledger {name} cannot be used: {error}") from error

@@ -1,23 +1,23 @@
-"""What the ledger knows, as the values that the rest works with."""
+"""Read the ledger's rows as the values that the other rooms work with."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
-from bot.candles import Candle
-from bot.features import Array
 from bot.ledger import tables
-from bot.trader import Decision, Fill
+from bot.market import Candle
+from bot.model import Array
+from bot.trading import Decision, Fill
 
 _NEVER: Final = 2**62
 
 
-class Head(NamedTuple):
-    """Where an account stands: its last bar, the holdings after it, the model that decided it and the hidden state
-    (2, lstm), None where it is lost.
+class StoredState(NamedTuple):
+    """An account after its newest decided bar: holdings, the model that decided, and the hidden state (2, lstm), None
+    where it is missing or damaged.
     """
 
     bar_time: int
@@ -27,15 +27,16 @@ class Head(NamedTuple):
     hidden: Array | None
 
 
-class Stored(NamedTuple):
-    """A row of `decisions` with what belongs to it."""
+class StoredDecision(NamedTuple):
+    """A row of `decisions`."""
 
     decision: Decision
     warmup_from: int | None
     chain: str
+    chain_version: int
 
 
-def last_link(connection: Connection, account: str) -> str | None:
+def newest_link(connection: Connection, account: str) -> str | None:
     """The `chain` of the account's newest decision, None where it has none."""
     d = tables.decisions.c
     return connection.execute(
@@ -43,8 +44,14 @@ def last_link(connection: Connection, account: str) -> str | None:
     ).scalar_one_or_none()
 
 
-def head(connection: Connection, account: str) -> Head | None:
-    """Where the account stands, None where it has no decision."""
+def holds(connection: Connection, link: str) -> bool:
+    """Whether the link is the `chain` of a decision, in any account."""
+    d = tables.decisions.c
+    return connection.execute(select(d.bar_time).where(d.chain == link).limit(1)).first() is not None
+
+
+def read_state(connection: Connection, account: str) -> StoredState | None:
+    """The account after its newest decision, None where it has none."""
     d, s = tables.decisions.c, tables.states.c
     row = connection.execute(
         select(d.bar_time, d.balance, d.stocks, d.model_id, s.hidden)
@@ -55,17 +62,17 @@ def head(connection: Connection, account: str) -> Head | None:
     ).first()
     if row is None:
         return None
-    return Head(*row[:4], hidden_of(row.hidden))
+    return StoredState(*row[:4], decode_hidden(row.hidden))
 
 
-def hidden_of(blob: bytes | None) -> Array | None:
-    """The hidden state (2, lstm) from its bytes, None where they are no such thing."""
+def decode_hidden(blob: bytes | None) -> Array | None:
+    """The hidden state (2, lstm) from its bytes, None where they are not one."""
     if not blob or len(blob) % 16:
         return None
     return np.frombuffer(blob, dtype="<f8").reshape(2, -1).astype(np.float64)
 
 
-def candles_between(connection: Connection, market: str, first: int, end: int) -> list[Candle]:
+def read_candles_between(connection: Connection, market: str, first: int, end: int) -> list[Candle]:
     """The stored candles with first <= bar_time < end, in order of time."""
     c = tables.candles.c
     rows = connection.execute(
@@ -83,26 +90,35 @@ def newest_bar(connection: Connection, market: str) -> int | None:
     return newest
 
 
-def decisions_of(connection: Connection, account: str, first: int = 0, end: int = _NEVER) -> Iterator[Stored]:
+def read_decisions(connection: Connection, account: str, first: int = 0, end: int = _NEVER) -> Iterator[StoredDecision]:
     """The account's decisions with first <= bar_time < end, in order of time."""
     d = tables.decisions.c
-    wanted = [*(d[name] for name in Decision._fields), d.warmup_from, d.chain]
-    mine = select(*wanted).where(d.account == account, d.bar_time >= first, d.bar_time < end)
-    rows = connection.execute(mine.order_by(d.bar_time))
+    columns = [*(d[name] for name in Decision._fields), d.warmup_from, d.chain, d.chain_version]
+    query = select(*columns).where(d.account == account, d.bar_time >= first, d.bar_time < end)
+    rows = connection.execute(query.order_by(d.bar_time))
     n = len(Decision._fields)
     for row in rows:
-        yield Stored(Decision(*row[:n]), row[n], row[n + 1])
+        yield StoredDecision(Decision(*row[:n]), *row[n:])
 
 
-def fills_of(connection: Connection, account: str) -> dict[int, Fill]:
+def read_fills(connection: Connection, account: str) -> dict[int, Fill]:
     """The account's fills by bar time."""
     f = tables.fills.c
     rows = connection.execute(select(*(f[name] for name in Fill._fields)).where(f.account == account))
     return {row[0]: Fill(*row) for row in rows}
 
 
-def events_of(connection: Connection, kind: str) -> list[dict[str, Any]]:
+def read_events(connection: Connection, kind: str) -> list[dict[str, Any]]:
     """The details of all events of a kind, oldest first."""
     e = tables.events.c
     rows = connection.execute(select(e.detail).where(e.kind == kind).order_by(e.id))
     return [json.loads(row.detail) for row in rows]
+
+
+def new_revisions(connection: Connection, details: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those details that no `revision` event has yet. The work does not depend on how many events there are."""
+    e = tables.events.c
+    known = select(e.id).where(tables.IS_REVISION, e.detail == bindparam("detail")).limit(1)
+    return [
+        detail for detail in details if connection.execute(known, {"detail": tables.event_text(detail)}).first() is None
+    ]

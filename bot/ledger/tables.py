@@ -1,5 +1,7 @@
 """The tables. Money and coins are IEEE doubles, so that they come back bit for bit; every constraint has a name."""
 
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -10,6 +12,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -18,10 +21,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -113,8 +117,10 @@ decisions: Final = Table(
     _real("ask", null=True),
     Column("warmup_from", _TIME, nullable=True),
     Column("chain", Text, nullable=False),
+    Column("chain_version", Integer, nullable=False, server_default=text("1")),  # 1 in rows written before 0002
     PrimaryKeyConstraint("account", "bar_time"),
     UniqueConstraint("chain"),
+    CheckConstraint("chain_version IN (1, 2)", name="chain_version"),
     CheckConstraint("action IN ('hold', 'buy', 'sell')", name="action"),
     CheckConstraint("action = 'hold' OR reason = 'policy'", name="reason"),
     *(_share(name) for name in ("p_hold", "p_buy", "p_sell")),
@@ -159,6 +165,24 @@ events: Final = Table(
     Column("detail", Text, nullable=False),
     sqlite_strict=True,
 )
+IS_REVISION: Final = text("kind = 'revision'")  # as text: SQLite matches no partial index to a bound value
+Index("ix_events_revision", events.c.detail, sqlite_where=IS_REVISION, postgresql_where=IS_REVISION)
+
+ledger_info: Final = Table(
+    "ledger_info",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("practice", Integer, nullable=True),
+    CheckConstraint("id = 1", name="id"),
+    CheckConstraint("practice IN (0, 1)", name="practice"),
+    sqlite_strict=True,
+)
+
+
+def event_text(detail: Mapping[str, Any]) -> str:
+    """The JSON of an event's detail, always the same for the same detail."""
+    return json.dumps(detail, sort_keys=True)
+
 
 # Alembic's own, so that a fresh ledger needs no Alembic to be made.
 version: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

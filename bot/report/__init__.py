@@ -1,1 +1,5 @@
-"""What accounts did, for people: figures, charts, and one self-contained page."""
+"""What accounts did, for people: the definitions of drawdown, constant mix and months, charts, and one page."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

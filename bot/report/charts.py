@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.features import Array
+from bot.model import Array
 
 BUCKETS: Final = 360
 _SIDE: Final = 2000  # of the drawing, in its own units, both ways

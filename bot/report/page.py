@@ -9,10 +9,24 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from bot.model import in_sample_warning
 from bot.report.charts import Dots, Line, Marks, Panel, chart, means
-from bot.report.courses import Course, drawdowns, exposure, figures, mix, months, swaps
-from bot.report.words import ahead, change, coloured, money, mood, percent, percents, plain, short, signed, table, when
-from bot.trader import MINIMUM, POLICY
+from bot.report.formatting import (
+    ahead,
+    change,
+    coloured,
+    money,
+    mood,
+    percent,
+    percents,
+    plain,
+    short,
+    signed,
+    table,
+    when,
+)
+from bot.report.history import AccountHistory, drawdowns, exposure, figures, mix, months, swaps
+from bot.trading import MINIMUM, POLICY
 
 _COLOURS: Final = 8
 _EVENTS_SHOWN: Final = 40
@@ -53,7 +67,7 @@ class Event(NamedTuple):
     detail: str
 
 
-def page(courses: Sequence[Course], common: Sequence[Course], events: Sequence[Event]) -> str:
+def render_page(courses: Sequence[AccountHistory], common: Sequence[AccountHistory], events: Sequence[Event]) -> str:
     """The page for accounts, the main one first. `common` is the same accounts over the hours that all decided; it is
     shown where there are several and such hours.
     """
@@ -73,7 +87,7 @@ def page(courses: Sequence[Course], common: Sequence[Course], events: Sequence[E
         parts.append(f"<details{opened}><summary>{head}</summary>{body}</details>" if several else body)
     parts += [_events(events), "<h2>How the figures are defined</h2><dl>"]
     parts += [f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _DEFINITIONS.items()]
-    style = files("bot.report").joinpath("page.css").read_text()
+    style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -81,20 +95,20 @@ def page(courses: Sequence[Course], common: Sequence[Course], events: Sequence[E
     )
 
 
-def _units(one: Course) -> tuple[str, str]:
+def _units(one: AccountHistory) -> tuple[str, str]:
     """Quote and base currency."""
     base, _, quote = _market(one)[1].partition(":")[0].partition("/")
     return quote or "quote currency", base
 
 
-def _market(one: Course) -> tuple[str, str, str]:
+def _market(one: AccountHistory) -> tuple[str, str, str]:
     """Exchange, symbol (which may have a colon itself) and timeframe."""
     exchange, _, rest = one.terms.market.partition(":")
     symbol, _, bar = rest.rpartition(":")
     return exchange, symbol, bar
 
 
-def _beside(common: Sequence[Course]) -> str:
+def _beside(common: Sequence[AccountHistory]) -> str:
     lines = [
         Line(one.terms.name, 100 * one.values / max(one.values[0], 1e-300), _style(place))
         for place, one in enumerate(common)
@@ -126,11 +140,13 @@ def _style(place: int) -> str:
     return f"c{(place - 1) % _COLOURS + 1}" + (" dashed" if place > _COLOURS else "")
 
 
-def _account(one: Course) -> str:
-    return f"<section>{_tiles(one)}{_charts(one)}{_months(one)}{_models(one)}</section>"
+def _account(one: AccountHistory) -> str:
+    warning = in_sample_warning(int(one.in_sample.sum()), len(one.bar_times))
+    note = f'<p class="bad">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
+    return f"<section>{note}{_tiles(one)}{_charts(one)}{_months(one)}{_models(one)}</section>"
 
 
-def _tiles(one: Course) -> str:
+def _tiles(one: AccountHistory) -> str:
     f = figures(one)
     mixed = mix(one)
     tiles = [
@@ -158,7 +174,7 @@ def _tiles(one: Course) -> str:
     )
 
 
-def _charts(one: Course) -> str:
+def _charts(one: AccountHistory) -> str:
     quote, base = _units(one)
     untraded = [n for n, reason in enumerate(one.reasons) if reason not in (POLICY, MINIMUM)]
     marks = Marks(swaps(one), untraded)
@@ -230,7 +246,7 @@ def _charts(one: Course) -> str:
     return "".join(charts)
 
 
-def _months(one: Course) -> str:
+def _months(one: AccountHistory) -> str:
     rows = []
     for row in months(one):
         gained = None if None in (row["value"], row["hold"]) else row["value"] - row["hold"]
@@ -254,7 +270,7 @@ def _months(one: Course) -> str:
     return f"<h3>Months</h3>{table(head, rows)}"
 
 
-def _models(one: Course) -> str:
+def _models(one: AccountHistory) -> str:
     begins = [0, *swaps(one)]
     rows = []
     for start, end in zip(begins, [*begins[1:], len(one.models)], strict=True):

@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -11,17 +13,18 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
-from bot.candle_files import read_candles
-from bot.candles import Candle, bar_seconds
-from bot.clock import Clock, read_clock
+from bot.clock import Clock, bar_seconds, read_clock
 from bot.errors import UsageError
+from bot.market import Candle, read_candles
 from bot.simulator.faults import FAULTS, read_fault
-from bot.simulator.generate import generate
+from bot.simulator.generate import generate_candles
 from bot.simulator.market import TIMEFRAMES
 from bot.simulator.server import CONTROL, LoopbackExchange
 
+_LOOK: Final = 0.2  # seconds
 _EPILOG: Final = f"""\
 example:
+  hourhand simulate --run
   hourhand simulate --seed 7 --bars 2000 --speed 3600
 
 While it runs, a fault is switched on and off over HTTP:
@@ -48,47 +51,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=float, default=360.0, metavar="X", help="seconds of the exchange a second (360)"
     )
+    parser.add_argument(
+        "--run", action="store_true", dest="run_daemon", help="run the daemon against it, too, on a ledger of its own"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object: url, environment, candles, bar")
 
 
-def simulate(arguments: argparse.Namespace) -> int:
+def simulate(parsed_args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM. Raises UsageError for candles, a port or a number that cannot be used.
 
     The clock is that of HOURHAND_CLOCK, else one that starts once `history` candles have closed.
     """
-    bar = bar_seconds(arguments.timeframe)
-    candles = _candles(arguments, bar)
-    fault = read_fault(arguments.fault) if arguments.fault else None
-    clock = read_clock(os.environ.get("HOURHAND_CLOCK") or _start(candles, arguments))
+    bar = bar_seconds(parsed_args.timeframe)
+    candles = _candles(parsed_args, bar)
+    fault = read_fault(parsed_args.fault) if parsed_args.fault else None
+    clock = read_clock(os.environ.get("HOURHAND_CLOCK") or _start(candles, parsed_args))
     over = Event()
     before = {kind: signal.signal(kind, lambda *_: over.set()) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with LoopbackExchange(candles, clock, fault, bar=bar, port=arguments.port) as exchange:
-            _announce(exchange, arguments)
-            over.wait()
+        with LoopbackExchange(candles, clock, fault, bar=bar, port=parsed_args.port) as exchange:
+            environment = _environment(exchange)
+            _announce(exchange, environment, parsed_args)
+            return _trade(environment, over) if parsed_args.run_daemon else _serve(over)
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--port {arguments.port} cannot be served on: {error}") from error
+        raise UsageError(f"--port {parsed_args.port} cannot be served on: {error}") from error
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _serve(over: Event) -> int:
+    over.wait()
     return 0
 
 
-def _candles(arguments: argparse.Namespace, bar: int) -> list[Candle]:
+def _trade(environment: dict[str, str], over: Event) -> int:
+    """Run `hourhand run` against the exchange until it ends or `over` is set; its exit code."""
+    command = [sys.executable, "-m", "bot", "run"]
+    with subprocess.Popen(command, env=os.environ | environment, start_new_session=True) as daemon:  # noqa: S603 - ours
+        while daemon.poll() is None and not over.wait(_LOOK):
+            continue
+        daemon.terminate()
+        return daemon.wait()
+
+
+def _candles(parsed_args: argparse.Namespace, bar: int) -> list[Candle]:
     if bar not in TIMEFRAMES:
-        raise UsageError(f"--timeframe {arguments.timeframe} is not one of {', '.join(TIMEFRAMES.values()).lower()}")
-    if arguments.candles:
-        return read_candles(arguments.candles, bar)
-    if arguments.bars < 1 or arguments.seed < 0:
+        raise UsageError(f"--timeframe {parsed_args.timeframe} is not one of {', '.join(TIMEFRAMES.values()).lower()}")
+    if parsed_args.candles:
+        return read_candles(parsed_args.candles, bar)
+    if parsed_args.bars < 1 or parsed_args.seed < 0:
         raise UsageError("--bars is 1 or more, and --seed 0 or more")
-    return generate(arguments.bars, arguments.seed, bar=bar)
+    return generate_candles(parsed_args.bars, parsed_args.seed, bar=bar)
 
 
-def _start(candles: list[Candle], arguments: argparse.Namespace) -> str:
-    if not 0 < arguments.speed < float("inf") or arguments.history < 0:
+def _start(candles: list[Candle], parsed_args: argparse.Namespace) -> str:
+    if not 0 < parsed_args.speed < float("inf") or parsed_args.history < 0:
         raise UsageError("--speed is more than 0, and --history 0 or more")
-    first = candles[min(arguments.history, len(candles) - 1)].bar_time
-    return f"@{first}x{arguments.speed:f}@{time.time():f}"
+    first = candles[min(parsed_args.history, len(candles) - 1)].bar_time
+    return f"@{first}x{parsed_args.speed:f}@{time.time():f}"
 
 
 def _shared(clock: Clock) -> str:
@@ -96,26 +117,37 @@ def _shared(clock: Clock) -> str:
     return f"@{clock.now():f}x{clock.speed:f}@{time.time():f}"
 
 
-def _announce(exchange: LoopbackExchange, arguments: argparse.Namespace) -> None:
-    environment = {
+def _environment(exchange: LoopbackExchange) -> dict[str, str]:
+    """The settings to meet the exchange with, and a ledger that no earlier start has used."""
+    started = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    ledger = Path("var", f"practice-{started}-{os.getpid()}.sqlite").absolute()
+    return {
         "HOURHAND_CLOCK": _shared(exchange.clock),
         "HOURHAND_EXCHANGE__ID": "bitfinex",
         "HOURHAND_EXCHANGE__SYMBOL": "BTC/USD",
         "HOURHAND_EXCHANGE__TIMEFRAME": TIMEFRAMES[exchange.market.bar].lower(),
         "HOURHAND_EXCHANGE__BASE_URL": exchange.url,
+        "HOURHAND_LEDGER__URL": f"sqlite:///{ledger}",
     }
-    told: dict[str, Any] = {
+
+
+def _announce(exchange: LoopbackExchange, environment: dict[str, str], parsed_args: argparse.Namespace) -> None:
+    result: dict[str, Any] = {
         "url": exchange.url,
         "environment": environment,
         "candles": len(exchange.candles),
         "bar": exchange.market.bar,
     }
-    if arguments.json:
-        print(json.dumps(told), flush=True)
+    if parsed_args.json:
+        print(json.dumps(result), flush=True)
         return
     now = datetime.fromtimestamp(exchange.clock.now(), UTC)
     last = datetime.fromtimestamp(exchange.candles[-1].bar_time, UTC)
-    print(f"{exchange.url} serves {len(exchange.candles)} candles ({arguments.timeframe}) as Bitfinex's BTC/USD.")
-    print(f"There it is {now:%Y-%m-%d %H:%M} UTC, the last candle is of {last:%Y-%m-%d %H:%M}. Use it with:\n")
-    print(" ".join(f"{name}={value}" for name, value in environment.items()), "hourhand run\n", flush=True)
+    print(f"{exchange.url} serves {len(exchange.candles)} candles ({parsed_args.timeframe}) as Bitfinex's BTC/USD.")
+    print(f"There it is {now:%Y-%m-%d %H:%M} UTC, the last candle is of {last:%Y-%m-%d %H:%M}.")
+    print(f"The practice ledger of this start: {environment['HOURHAND_LEDGER__URL']}", flush=True)
+    if not parsed_args.run_daemon:
+        print("\nMeet it with these settings (or let `hourhand simulate --run` do it):\n")
+        print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items()))
+        print("hourhand run\n", flush=True)
     print("Ctrl-C ends it.", file=sys.stderr)

@@ -61,7 +61,7 @@ def spoil_rows(name: str, shown: Shown, served: int) -> list[Row]:
     """
     rows = [list(row) for row in shown.rows]
     if name == "revision":
-        return [_revised(row) if row[0] <= served else row for row in rows]
+        return [_revised(row) if row[0] == served else row for row in rows]
     return _ROWS[name](rows, shown) if name in _ROWS else rows
 
 

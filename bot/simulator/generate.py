@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bot.candles import Candle
+from bot.market import Candle
 
 START: Final = 1_577_836_800
 DEVIATION: Final = 0.0088  # of an hourly logarithmic return of BTC/USD
@@ -20,7 +20,7 @@ _HOLE_BARS: Final = 2.5
 Array = npt.NDArray[np.float64]
 
 
-def generate(
+def generate_candles(
     bars: int,
     seed: int,
     start: int = START,

@@ -13,9 +13,9 @@ from typing import Any, Final
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
-from bot import poller
 from bot.cli import main as hourhand
-from bot.trader import Trader
+from bot.service import poller
+from bot.trading import Trader
 
 POINTS: Final = (
     "decided",
@@ -51,7 +51,7 @@ class Killer:
         event.listen(Engine, "after_cursor_execute", self._wrote)
         event.listen(Engine, "commit", self._commits)
         event.listen(Pool, "checkin", self._committed)
-        step, report = Trader.step, poller.report
+        step, report = Trader.step, poller.log_bar
 
         def counted(*arguments: Any, **named: Any) -> Any:
             made = step(*arguments, **named)
@@ -68,7 +68,7 @@ class Killer:
             self._pass("after log")
 
         setattr(Trader, "step", counted)  # noqa: B010 - an assignment to a method is none that a type checker takes
-        setattr(poller, "report", reported)  # noqa: B010
+        setattr(poller, "log_bar", reported)  # noqa: B010
 
     def _pass(self, point: str) -> None:
         if point == self.point and self.bars >= self.bar:

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from bot.candles import Candle
+from bot.market import Candle
 
 Row = list[Any]
 """Bitfinex's order: [milliseconds, open, close, high, low, volume]."""

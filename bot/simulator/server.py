@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bot.candles import Candle
 from bot.clock import Clock
 from bot.errors import UsageError
+from bot.market import Candle
 from bot.simulator import faults
 from bot.simulator.faults import OUTAGE, Fault, Reply
 from bot.simulator.market import TIMEFRAMES, Market

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from bot.model import SHIPPED_POINTER
 from tests.harness import environment, filled, model_of
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def test_every_module_of_bot_is_there_without_training_torch_and_pandas(tmp_path
         open("candles.csv", "w").write("{rows}")
         from bot.cli import main
         url = "sqlite:///ledger.sqlite"
-        model = {str(ROOT / "models/current")!r}
+        model = {str(SHIPPED_POINTER)!r}
         assert main(["replay", "--candles", "candles.csv", "--ledger", url, "--model", model]) == 0
         assert main(["verify", "--ledger", url]) == 0
         """,

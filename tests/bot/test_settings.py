@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bot.account import Rules, Terms
 from bot.errors import UsageError
 from bot.settings import Settings, load_settings
+from bot.trading import AccountTerms, Rules, terms_of
 
 REPOSITORY = Path(__file__).parents[2]
 DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
@@ -57,7 +57,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     file = tmp_path / "bot.toml"
     file.write_text('[account]\nname = "file"\ninitial_balance = 5\n[policy]\nseed = 3\n')
     settings = load_settings(file, {"HOURHAND_ACCOUNT__NAME": "env", "HOURHAND_CLOCK": "@1", "HOME": "x"})
-    assert settings.terms == Terms("env", "bitfinex:BTC/USD:1h", Rules(initial_balance=5.0), seed=3)
+    assert terms_of(settings) == AccountTerms("env", "bitfinex:BTC/USD:1h", Rules(initial_balance=5.0), seed=3)
     assert isinstance(settings.account.initial_balance, float)
 
 
@@ -136,7 +136,6 @@ def test_seconds_have_no_upper_bound() -> None:
 
 def test_a_zero_has_no_sign() -> None:
     """An account of -0.0 would be another one after SQLite has kept it."""
-    terms = load_settings(
-        None, {"HOURHAND_ACCOUNT__INITIAL_STOCKS": "-0.0", "HOURHAND_ACCOUNT__SLIPPAGE_BPS": "-0.0"}
-    ).terms
+    environment = {"HOURHAND_ACCOUNT__INITIAL_STOCKS": "-0.0", "HOURHAND_ACCOUNT__SLIPPAGE_BPS": "-0.0"}
+    terms = terms_of(load_settings(None, environment))
     assert repr((terms.rules.initial_stocks, terms.slippage_bps)) == "(0.0, 0.0)"

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bot.candles import Candle
-from bot.checkpoint import Model, Network, build
-from bot.features import named
-from bot.policy import Sizes
+from bot.market import Candle
+from bot.model import Model, NetworkSizes, NetworkSpec, build_model, get_features
 
 
 def random_walk(bars: int, seed: int = 0, deviation: float = 0.01) -> list[Candle]:
@@ -38,11 +36,11 @@ def one_thread() -> None:
 
 def random_model(seed: int = 0, features: str = "article", account_at: str = "input", scale: float = 0.5) -> Model:
     """A small model with random weights, which trades often."""
-    seen = named(features)
-    sizes = Sizes(len(seen.market_names), len(seen.account_names), 8, 6, account_at)
+    seen = get_features(features)
+    sizes = NetworkSizes(len(seen.market_names), len(seen.account_names), 8, 6, account_at)
     chance = np.random.default_rng(seed)
     weights = {name: chance.normal(0, scale, shape) for name, shape in sizes.shapes().items()}
-    return build(weights, Network(8, 6, account_at), seen)  # type: ignore[arg-type]
+    return build_model(weights, NetworkSpec(8, 6, account_at), seen)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

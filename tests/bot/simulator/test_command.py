@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from bot.clock import read_clock
-from bot.exchange import Feed
+from bot.market import Feed
 from bot.settings import load_settings
-from bot.simulator.generate import START, generate
+from bot.simulator import generate_candles
+from bot.simulator.generate import START
+from tests.harness import environment, hourhand
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,7 +31,7 @@ def test_the_settings_it_prints_lead_a_feed_to_its_candles(end: signal.Signals) 
         settings = load_settings(None, told["environment"])
         clock = read_clock(told["environment"]["HOURHAND_CLOCK"])
         feed = Feed(settings.exchange, clock)
-        made = generate(700, 4)
+        made = generate_candles(700, 4)
         found = feed.closed_candles(START)
         assert found == made[: len(found)]
         assert len(found) >= 499
@@ -43,7 +45,7 @@ def test_the_settings_it_prints_lead_a_feed_to_its_candles(end: signal.Signals) 
 
 def test_a_file_and_a_fault_for_people(tmp_path: Path) -> None:
     file = tmp_path / "candles.csv"
-    lines = [",".join(map(repr, candle[:6])) for candle in generate(20, 4, holes=0)]
+    lines = [",".join(map(repr, candle[:6])) for candle in generate_candles(20, 4, holes=0)]
     file.write_text("\n".join(["t,o,h,l,c,v", *lines]))
     with simulate("--candles", str(file), "--fault", "html@all") as process:
         assert process.stdout
@@ -72,3 +74,22 @@ def test_wrong_usage_is_one_sentence(arguments: list[str]) -> None:
         told, errors = process.communicate(timeout=60)
     assert (process.returncode, told) == (2, "")
     assert len(errors.splitlines()) == 1
+
+
+def test_run_trades_against_it_on_a_practice_ledger_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bot", "simulate", "--run", "--speed", "36000"]
+    env = environment(PYTHONPATH=str(ROOT))
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env
+    ) as both:
+        assert both.stderr
+        while '"event": "bar"' not in (line := both.stderr.readline()):
+            assert line, "the daemon ended"
+        both.send_signal(signal.SIGINT)
+        printed, _ = both.communicate(timeout=60)
+    assert both.returncode == 0
+    url = printed.split("practice ledger of this start: ")[1].splitlines()[0]
+    status = hourhand("status", "--json", cwd=tmp_path, HOURHAND_LEDGER__URL=url)
+    assert json.loads(status.stdout)["practice"] is True
+    refused = hourhand("run", cwd=tmp_path, HOURHAND_LEDGER__URL=url)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)

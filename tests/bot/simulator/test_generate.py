@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.candles import Candle, checked, holes
-from bot.simulator.generate import START, generate
+from bot.market import Candle, find_gaps
+from bot.market.candles import validate_candles
+from bot.simulator import generate_candles
+from bot.simulator.generate import START
 
 HOUR = 3600
 
@@ -31,30 +33,30 @@ def autocorrelation(series: np.ndarray, lag: int) -> float:
     rate=st.floats(0, 1),
 )
 def test_every_candle_is_possible_and_in_its_place(bars: int, seed: int, bar: int, price: float, rate: float) -> None:
-    candles = generate(bars, seed, bar=bar, price=price, holes=rate, quiet=rate)
-    assert candles == checked(candles, bar)
+    candles = generate_candles(bars, seed, bar=bar, price=price, holes=rate, quiet=rate)
+    assert candles == validate_candles(candles, bar)
     assert candles[-1].bar_time == START + (bars - 1) * bar
     assert candles[0].bar_time == START
-    assert len(candles) + sum(number for _, number in holes(candles, bar)) == bars
-    assert candles == generate(bars, seed, bar=bar, price=price, holes=rate, quiet=rate)
+    assert len(candles) + sum(number for _, number in find_gaps(candles, bar)) == bars
+    assert candles == generate_candles(bars, seed, bar=bar, price=price, holes=rate, quiet=rate)
 
 
 def test_another_seed_gives_other_candles() -> None:
-    assert generate(10, 1) != generate(10, 2)
+    assert generate_candles(10, 1) != generate_candles(10, 2)
 
 
 def test_an_hour_without_trades_is_flat_and_without_volume() -> None:
-    candles = generate(3000, 5, quiet=0.1, holes=0)
+    candles = generate_candles(3000, 5, quiet=0.1, holes=0)
     dead = [at for at, candle in enumerate(candles) if candle.volume == 0]
     assert 200 < len(dead) < 400
     for at in dead[1:]:
         assert set(candles[at][1:5]) == {candles[at - 1].close}
-    assert all(candle.volume > 0 for candle in generate(3000, 5, quiet=0))
+    assert all(candle.volume > 0 for candle in generate_candles(3000, 5, quiet=0))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_market_is_like_a_real_one(seed: int) -> None:
-    candles = generate(30_000, seed)
+    candles = generate_candles(30_000, seed)
     returns, moves, volumes = columns(candles)
     assert 0.007 < returns.std() < 0.0105  # BTC/USD: 0.0088
     assert ((returns - returns.mean()) ** 4).mean() / returns.var() ** 2 > 10  # fat tails: 3 for a normal one
@@ -70,7 +72,7 @@ def test_the_market_is_like_a_real_one(seed: int) -> None:
 
 def test_the_real_market_has_the_same_marks(real_candles: list[Candle]) -> None:
     (real, real_moves, real_volumes), (made, made_moves, made_volumes) = map(
-        columns, (real_candles, generate(len(real_candles), 0))
+        columns, (real_candles, generate_candles(len(real_candles), 0))
     )
     assert made.std() == pytest.approx(real.std(), rel=0.25)
     assert made_moves.mean() == pytest.approx(real_moves.mean(), rel=0.25)

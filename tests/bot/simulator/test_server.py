@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from bot.candles import Candle
 from bot.clock import Clock
 from bot.errors import UsageError
-from bot.simulator.faults import OUTAGE, Fault, read_fault
-from bot.simulator.generate import START, generate
-from bot.simulator.server import LoopbackExchange
+from bot.market import Candle
+from bot.simulator import OUTAGE, LoopbackExchange, generate_candles
+from bot.simulator.faults import Fault, read_fault
+from bot.simulator.generate import START
 
 HOUR = 3600
-CANDLES = generate(60, seed=9, holes=0, quiet=0)
+CANDLES = generate_candles(60, seed=9, holes=0, quiet=0)
 CANDLES_PATH = "/v2/candles/trade:1h:tBTCUSD/hist"
 
 

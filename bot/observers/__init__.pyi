@@ -1,0 +1,9 @@
+from .health import allowed_lag as allowed_lag
+from .health import check_health as check_health
+from .health import unknown as unknown
+from .outage import Outage as Outage
+from .setup import attended as attended
+from .systemd import notify as notify
+from .systemd import watchdog_seconds as watchdog_seconds
+from .threads import NO_OBSERVERS as NO_OBSERVERS
+from .threads import Observers as Observers

@@ -1,0 +1,224 @@
+"""Telling people what happens, through any service that Apprise knows, and dead-man services that bars are decided."""
+
+import base64
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from bot.clock import Clock, utc
+from bot.errors import LedgerError, UsageError
+from bot.ledger import newest_link, open_reader, reading
+from bot.observers.health import Health, check_health, span
+from bot.observers.outage import Outage
+from bot.settings import Settings
+from bot.trading import MISSED, AccountState, DecidedBar, Decision, Fill
+
+DAY: Final = 86_400
+_MOST_LINES: Final = 30
+_PING_SECONDS: Final = 10.0
+_TROUBLE: Final = {
+    "exchange_error": "the exchange does not answer",
+    "exchange_recovered": "the exchange answers again",
+    "ledger_unavailable": "the ledger cannot be written",
+    "ledger_recovered": "the ledger can be written again",
+    "clock_skew": "this clock is off the exchange's",
+    "clock_skew_over": "this clock is right again",
+    "stale_feed": "the exchange's candles are old",
+    "stale_feed_over": "the exchange's candles are new again",
+    "suspect": "a price that is not believed yet",
+    "gap": "hours that the exchange does not have",
+    "revision": "the exchange changed a candle that was decided",
+    "model_swapped": "another model decides",
+    "model_rejected": "a model was refused, the one before trades on",
+    "ping_down": "the ping URL cannot be reached",
+    "ping_up": "the ping URL is reached again",
+    "failed": "the daemon ended with an error",
+}
+
+
+class Notifier:
+    """An observer that collects lines and sends them to one address as one message, at most once in
+    `notify.every_seconds`.
+    """
+
+    name = "notifier"
+
+    def __init__(self, settings: Settings, clock: Clock, number: int = 1) -> None:
+        """`number` counts the addresses of `notify.urls` from 1.
+
+        Raises UsageError where Apprise is not installed or does not understand the address.
+        """
+        self.settings, self.clock = settings, clock
+        self.account = settings.account.name
+        self.lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self.left_out = 0
+        self.sent_at = -float("inf")
+        self.stale = Outage()
+        # A daemon that has just started has the same time for its first bar as for any other.
+        self.bar_time: int = int(clock.now()) - settings.bar
+        self._send = _sender(settings.notify.urls.split()[number - 1], number)
+
+    def stands(self, account_states: Sequence[AccountState]) -> None:
+        """See Observer."""
+        self.account = account_states[0].trader.terms.name
+
+    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
+        """Tell of the main account's fill, and of the day once its last bar is decided."""
+        for entry in entries:
+            terms, step = entry.trader.terms, entry.step
+            if terms.name != self.account:
+                continue
+            self.bar_time = max(self.bar_time, step.decision.bar_time)
+            if step.fill is not None and self.settings.notify.fills:
+                self._say(fill_line(step.fill, step.decision))
+            midnight = (step.decision.bar_time + terms.bar) // DAY * DAY
+            if midnight > step.decision.bar_time and self.settings.notify.summary:
+                self._say(self._day(min(midnight - DAY, step.decision.bar_time), midnight))
+
+    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """Tell of a trouble, or its end, and of models."""
+        if kind in _TROUBLE:
+            words = ", ".join(_words(key, value) for key, value in detail.items())
+            self._say(f"{_TROUBLE[kind]}: {words}")
+
+    def tick(self, *, last: bool) -> bool:
+        """Send what there is to say. Raises OSError with Apprise's reason where a service did not take it."""
+        self._look()
+        if not self.lines or not (last or monotonic() >= self.sent_at + self.settings.notify.every_seconds):
+            return False
+        more = [f"and {self.left_out} more before these"] if self.left_out else []
+        self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        self.lines.clear()
+        self.left_out = 0
+        self.sent_at = monotonic()
+        return True
+
+    def _say(self, line: str) -> None:
+        self.left_out += len(self.lines) == _MOST_LINES
+        self.lines.append(line)
+
+    def _look(self) -> None:
+        """Whether bars are still decided in time."""
+        now = self.clock.now()
+        verdict: Health = check_health(self.bar_time, now, self.settings)
+        if not verdict.healthy and self.stale.failed(now) is not None:
+            self._say(verdict.sentence)
+        elif verdict.healthy and self.stale.over(now) is not None:
+            self._say(f"healthy again: the bar of {utc(self.bar_time)} is decided")
+
+    def _day(self, first: int, end: int) -> str:
+        """One line on the bars in [first, end)."""
+        bar = self.settings.bar
+        try:
+            ledger = open_reader(self.settings.ledger.url)
+            with ledger.reading() as connection:
+                link = newest_link(connection, self.account)
+                rows = [s.decision for s in reading.read_decisions(connection, self.account, first - bar, end)]
+            ledger.close()
+        except LedgerError as error:
+            return f"no summary of {utc(first)[:10]}: {error}"
+        line = day_line([row for row in rows if row.bar_time >= first], rows[0], first)
+        return f"{line}; newest link of the chain {link}"
+
+
+class Ping:
+    """An observer that asks for `notify.ping_url` after each decided bar, so that its absence is noticed elsewhere."""
+
+    name = "ping"
+
+    def __init__(self, url: str) -> None:
+        self.url, self.authorization = _without_userinfo(url)
+        self.due = False
+
+    def stands(self, account_states: Sequence[AccountState]) -> None:
+        """Nothing to do."""
+
+    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
+        """A ping is due; bars that are decided at once are one."""
+        self.due = True
+
+    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """Nothing to do."""
+
+    def tick(self, *, last: bool) -> bool:  # noqa: ARG002 - an observer's
+        """Ping where it is due. Raises OSError where the answer is none, or not one of success."""
+        if not self.due:
+            return False
+        request = urllib.request.Request(self.url, headers={"User-Agent": "hourhand"} | self.authorization)  # noqa: S310 - checked in the settings
+        with urllib.request.urlopen(request, timeout=_PING_SECONDS) as reply:  # noqa: S310
+            reply.read(1024)
+        self.due = False
+        return True
+
+
+def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
+    """The address without name and password, and the header that carries them (RFC 7617)."""
+    parts = urlsplit(url)
+    userinfo, _, host = parts.netloc.rpartition("@")
+    if not userinfo:
+        return url, {}
+    encoded = base64.b64encode(unquote(userinfo).encode()).decode()
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {encoded}"}
+
+
+def fill_line(fill: Fill, decision: Decision) -> str:
+    """A trade for people."""
+    verb = "bought" if fill.side == "buy" else "sold"
+    return (
+        f"{utc(fill.bar_time)} {verb} {fill.amount:.8f} at {fill.price:,.2f} for {fill.cost:,.2f} "
+        f"(commission {fill.commission:,.2f}); value {decision.value:,.2f}, {_excess(decision)}"
+    )
+
+
+def day_line(rows: Sequence[Decision], before: Decision, first: int) -> str:
+    """A day for people. `rows`: its decisions; `before`: the one before them, or the first of them."""
+    last = rows[-1]
+    trades = sum(row.action != "hold" for row in rows)
+    missed = sum(row.reason == MISSED for row in rows)
+    change, hold = last.value / before.value - 1, last.hold_value / before.hold_value - 1
+    return (
+        f"{datetime.fromtimestamp(first, UTC):%Y-%m-%d}: {len(rows)} bars, {trades} trades"
+        f"{f', {missed} missed' if missed else ''}; value {last.value:,.2f} ({change:+.2%}; holding {hold:+.2%}), "
+        f"{_excess(last)}"
+    )
+
+
+def _excess(decision: Decision) -> str:
+    excess = decision.value - decision.hold_value
+    return f"{abs(excess):,.2f} {'more' if excess >= 0 else 'less'} than holding"
+
+
+def _words(key: str, value: Any) -> str:
+    """One entry of an event's detail for people."""
+    if key == "error":
+        return str(value)
+    if key == "for_seconds":
+        return f"for {span(value)}"
+    return f"{key.replace('_', ' ')} {utc(value) if key == 'bar_time' else value}"
+
+
+def _sender(url: str, number: int) -> Callable[[str, str], None]:
+    """A function that sends (title, body) to `url`, or raises OSError."""
+    try:
+        import apprise  # noqa: PLC0415 - an extra, and 35 MB that only those who use it should pay for
+    except ImportError as error:
+        raise UsageError("notify.urls needs Apprise: pip install 'hourhand[notify]'") from error
+    services = apprise.Apprise()
+    log_capture: Any = apprise.LogCapture
+    with log_capture():  # it would print the address, which is a secret
+        understood = services.add(url)
+    if not understood:
+        raise UsageError(f"settings: notify.urls: Apprise does not understand address number {number}")
+
+    def send(title: str, body: str) -> None:
+        with log_capture(level=apprise.logging.WARNING, fmt="%(message)s") as log:
+            sent = services.notify(title=title, body=body)
+            said = log.getvalue().strip().splitlines()
+        if not sent:
+            raise OSError(f"address number {number}: {said[0] if said else 'Apprise could not send'}")
+
+    return send

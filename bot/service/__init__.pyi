@@ -1,0 +1,16 @@
+from . import daemon as daemon
+from . import loop as loop
+from . import poller as poller
+from .daemon import call_on as call_on
+from .daemon import poll_once as poll_once
+from .daemon import run as run
+from .daemon import wait_for_ledger as wait_for_ledger
+from .poller import Poller as Poller
+from .replay import replay_candles as replay_candles
+from .traders import TraderWatcher as TraderWatcher
+from .traders import load_traders as load_traders
+from .traders import require_timeframe as require_timeframe
+from .waiter import Stopped as Stopped
+from .waiter import Waiter as Waiter
+from .watch import SKEW_WARNING as SKEW_WARNING
+from .watch import STALE_BARS as STALE_BARS

@@ -1,0 +1,156 @@
+"""One bar as a pure function: state and candle in; decision, fill and next state out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from bot.errors import ExchangeError, ModelError
+from bot.market import Candle
+from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, PolicyOutput, choose, draw
+from bot.trading.rules import AccountTerms, Quote, account_value, execute, hold_value_at
+
+POLICY: Final = "policy"
+MINIMUM: Final = "minimum"
+SYNTHETIC: Final = "synthetic"
+MISSED: Final = "missed"
+CLOCK: Final = "clock"
+
+
+class State(NamedTuple):
+    """What a trader carries from bar to bar: holdings, hidden state (2, lstm) and the candle before (None at the
+    start of a warm-up, where the first observation is then zeros)."""
+
+    balance: float
+    stocks: float
+    hidden: Array
+    before: Candle | None
+
+
+class Decision(NamedTuple):
+    """What was done at a bar and why: the public columns of a decision, holdings after it, and the quote it used."""
+
+    bar_time: int
+    action: str
+    reason: str
+    p_hold: float
+    p_buy: float
+    p_sell: float
+    state_value: float
+    draw: float
+    model_id: str
+    mode: str
+    price: float
+    balance: float
+    stocks: float
+    value: float
+    hold_value: float
+    bid: float | None
+    ask: float | None
+
+
+class Fill(NamedTuple):
+    """What a trade moved: `amount` in coins, `cost` and `commission` in quote currency, `price` in quote per coin."""
+
+    bar_time: int
+    side: str
+    price: float
+    amount: float
+    cost: float
+    commission: float
+
+
+class BarResult(NamedTuple):
+    """One bar decided."""
+
+    candle: Candle
+    decision: Decision
+    fill: Fill | None
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Trader:
+    """What an account is, the model that decides for it, and how (`sample` or `argmax`)."""
+
+    terms: AccountTerms
+    model: Model
+    mode: str = "sample"
+
+    def start(self) -> State:
+        """The state before any candle: the initial account and a zero hidden state."""
+        rules = self.terms.rules
+        return State(rules.initial_balance, rules.initial_stocks, self.model.policy.start(), None)
+
+    def observe(self, state: State, candle: Candle) -> PolicyOutput:
+        """Feed the candle and the holdings before it to the network."""
+        bar = np.array(candle[1:6])
+        features = self.model.features
+        market = features.market(np.array(state.before[1:6]) if state.before else bar, bar)
+        held = features.account(state.balance, state.stocks, candle.close, self.terms.rules)
+        return self.model.policy.step(market, np.array(held), state.hidden)
+
+    def warm_up(self, candles: Iterable[Candle], holdings: Sequence[tuple[float, float]] = ()) -> State:
+        """A zero state moved over `candles`, nothing decided. `holdings` are balance and stocks before each candle;
+        the initial ones where it has none. The state returned holds the initial account.
+        """
+        initial = state = self.start()
+        held = dict(enumerate(holdings))
+        for i, candle in enumerate(candles):
+            balance, stocks = held.get(i, (initial.balance, initial.stocks))
+            state = state._replace(balance=balance, stocks=stocks)
+            state = state._replace(hidden=self.observe(state, candle).hidden, before=candle)
+        return state._replace(balance=initial.balance, stocks=initial.stocks)
+
+    def step(self, state: State, candle: Candle, reason: str = POLICY, quote: Quote | None = None) -> BarResult:
+        """Decide one closed candle. With any reason but POLICY it is observed and not traded on; `quote` is what a
+        trade is filled at, the candle's close where it is None.
+
+        Raises ExchangeError where the network's arithmetic overflows: weights are bounded, so it is the candle's fault.
+        """
+        output = self.observe(state, candle)
+        p_hold, p_buy, p_sell = (round(p, DECIMALS) for p in output.probabilities.tolist())
+        if not isfinite(p_hold + p_buy + p_sell + float(output.value)):
+            raise ExchangeError(
+                f"the candle of {candle.bar_time} is nothing that model {self.model.model_id} has a finite answer to"
+            )
+        chance = draw(self.terms.seed, self.terms.name, candle.bar_time)
+        action = choose(p_hold, p_buy, p_sell, chance, self.mode) if reason == POLICY else HOLD
+        terms = self.terms
+        done = execute(action, state.balance, state.stocks, candle.close, terms.rules, terms.slippage_bps, quote)
+        fill = None
+        if done.action != HOLD:
+            fill = Fill(candle.bar_time, ACTIONS[done.action], done.price, done.amount, done.cost, done.commission)
+        decision = Decision(
+            candle.bar_time,
+            ACTIONS[done.action],
+            MINIMUM if done.refused else reason,
+            p_hold,
+            p_buy,
+            p_sell,
+            round(float(output.value), DECIMALS) + 0.0,  # no negative zero, which SQLite does not keep
+            chance,
+            self.model.model_id,
+            self.mode,
+            done.price,
+            done.balance,
+            done.stocks,
+            account_value(done.balance, done.stocks, candle.close),
+            hold_value_at(candle.close, terms.rules),
+            quote.bid if quote else None,
+            quote.ask if quote else None,
+        )
+        return BarResult(candle, decision, fill, State(done.balance, done.stocks, output.hidden, candle))
+
+
+def dry_run(model: Model, candles: Iterable[Candle]) -> None:
+    """Let the model decide the candles on an account of nobody's. Raises ModelError where it cannot."""
+    trader = Trader(AccountTerms("dry-run", "no:market:1h"), model)
+    state = trader.start()
+    for candle in candles:
+        try:
+            state = trader.step(state, candle).state
+        except ExchangeError as error:
+            raise ModelError(f"model {model.model_id} cannot decide candles of the ledger: {error}") from error

@@ -1,0 +1,201 @@
+"""`hourhand-train train` from the outside."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bot.market import Candle
+from bot.model import load_model
+from training.cli import main
+from training.data import Origin, write_file
+from training.learner import Progress, TrainingSettings, load_training_settings
+
+Walk = Callable[..., list[Candle]]
+ROOT = Path(__file__).parents[3]
+QUICK = """
+[network]
+fc1 = 8
+lstm = 6
+[windows]
+count = 8
+length = 20
+[ppo]
+minibatches = 2
+passes = 3
+[run]
+checkpoint_every = 3
+"""
+RESULT = {"steps", "seconds", "steps_per_second", "updates", "episode_profit_last100", "model_id"}
+
+
+@pytest.fixture
+def there(tmp_path: Path, walk: Walk) -> Path:
+    """A folder with candles.csv (800 hours from 2017-07-14 03:00) and quick.toml."""
+    write_file(tmp_path / "candles.csv", walk(800), Origin())
+    (tmp_path / "quick.toml").write_text(QUICK)
+    return tmp_path
+
+
+def arguments(there: Path, out: str, *more: str) -> list[str]:
+    fixed = ["train", "--candles", str(there / "candles.csv"), "--out", str(there / out), "--threads", "1", "--json"]
+    return [*fixed, "--config", str(there / "quick.toml"), *more]
+
+
+def result(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def test_leaves_a_model_that_tells_how_it_was_made(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(there, "one", "--steps", "500", "--seed", "3", "--to", "2017-08-01")) == 0
+    told = result(capsys)
+    assert told.keys() >= RESULT
+    assert (told["steps"], told["updates"]) == (640, 24)  # four iterations of 8 windows of 20 hours
+    assert told["steps_per_second"] == pytest.approx(640 / told["seconds"])
+    model = load_model(there / "one")
+    assert model.model_id == told["model_id"]
+    assert (model.features.name, model.policy.sizes.account_at) == ("returns", "heads")
+    made = json.loads(model.manifest)["training"]
+    assert (made["first_candle"], made["last_candle"]) == (1_500_001_200, 1_501_542_000)
+    assert (made["preset"], made["seed"], made["threads"], made["steps"]) == ("default", 3, 1, 640)
+    assert len(made["candles_sha256"]) == 64
+    settings = msgspec.convert(made["settings"], TrainingSettings)
+    quick = load_training_settings(there / "quick.toml")
+    assert settings == quick.lasting(500)
+
+
+def test_the_same_seed_makes_the_same_model(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = []
+    for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert main(arguments(there, out, "--episodes", "16", "--seed", seed)) == 0
+        ids.append(result(capsys)["model_id"])
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_figures_are_kept_for_every_iteration(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(there, "one", "--steps", "480", "--tensorboard")) == 0
+    assert "profit" in capsys.readouterr().err
+    with (there / "one.training" / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["steps"] for row in rows] == ["160", "320", "480"]
+    assert set(Progress._fields) < set(rows[0])
+    assert float(rows[0]["hold"]) + float(rows[0]["buy"]) + float(rows[0]["sell"]) == pytest.approx(1, abs=1e-5)
+    assert list((there / "one.training" / "tensorboard").glob("events.*"))
+
+
+def test_killed_and_resumed_it_makes_the_model_of_an_undisturbed_run(
+    there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = ("--steps", "9600")  # 60 iterations: it is killed in between
+    assert main(arguments(there, "undisturbed", *steps)) == 0
+    undisturbed = result(capsys)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "training", *arguments(there, "killed", *steps)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    metrics = there / "killed.training" / "metrics.csv"
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) > 7):
+        with suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"it ended before it was killed: {run.wait(0.02)}")
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not (there / "killed").exists()
+    assert main(arguments(there, "killed", *steps)) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main(arguments(there, "killed", *steps, "--resume", "--seed", "9")) == 2
+    assert "seed" in capsys.readouterr().err
+    assert main(arguments(there, "killed", *steps, "--resume")) == 0
+    resumed = result(capsys)
+    for key in ("model_id", "steps", "updates", "episode_profit_last100"):
+        assert resumed[key] == undisturbed[key]
+    with metrics.open(newline="") as file:
+        assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(1, 61))
+
+
+def test_a_run_that_is_done_can_be_resumed_and_stays_done(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(there, "one", "--steps", "320")) == 0
+    first = result(capsys)
+    assert main(arguments(there, "one", "--steps", "320", "--resume")) == 0
+    assert result(capsys)["model_id"] == first["model_id"]
+
+
+def test_a_broken_checkpoint_is_named(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (there / "one.training").mkdir()
+    (there / "one.training" / "checkpoint.safetensors").write_bytes(b"nonsense")
+    assert main(arguments(there, "one", "--resume")) == 2
+    assert "checkpoint.safetensors" in capsys.readouterr().err
+
+
+def test_the_articles_preset_is_the_articles(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(there, "article", "--preset", "article", "--episodes", "2")) == 0
+    told = result(capsys)
+    assert (told["steps"], told["updates"]) == (1000, 6)
+    model = load_model(there / "article")
+    assert (model.features.name, tuple(model.policy.sizes)) == ("article", (5, 2, 64, 32, "input"))
+
+
+def test_the_bench_preset_fixes_network_and_passes(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(there, "bench", "--preset", "bench", "--steps", "160")) == 0
+    assert result(capsys)["updates"] == 3
+    assert tuple(load_model(there / "bench").policy.sizes) == (5, 2, 64, 32, "input")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[ppo]\nlearning_rat = 0.1\n", "learning_rat"),
+        ("[ppo]\ngamma = 1.5\n", "ppo.gamma"),
+        ("[ppo]\nclip = inf\n", "ppo.clip"),
+        ("[ppo]\nminibatches = 3\n", "ppo.minibatches"),
+        ("[network]\nfeatures = 'guess'\n", "network.features"),
+        ("[network]\nlstm = 'wide'\n", "network.lstm"),
+        ("[windows\n", "quick.toml"),
+    ],
+)
+def test_a_wrong_setting_is_named(there: Path, capsys: pytest.CaptureFixture[str], text: str, key: str) -> None:
+    (there / "quick.toml").write_text(text)
+    assert main(arguments(there, "one")) == 2
+    assert key in capsys.readouterr().err
+    assert not (there / "one.training").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--threads", "3"), "--threads 3"),
+        (("--device", "nowhere"), "--device nowhere"),
+        (("--to", "2017-07-14T10:00"), "windows of 20"),
+        (("--from", "2030-01-01"), "--from"),
+        (("--config", "missing.toml"), "missing.toml"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    there: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, str], said: str
+) -> None:
+    assert main(arguments(there, "one", *more)) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_a_folder_that_is_in_use_is_left_alone(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (there / "mine").mkdir()
+    (there / "mine" / "thesis.txt").write_text("years of work")
+    assert main(arguments(there, "mine")) == 2
+    assert "mine" in capsys.readouterr().err
+    assert (there / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_settings_file_holds_the_defaults() -> None:
+    assert load_training_settings(ROOT / "config" / "training.toml") == TrainingSettings()

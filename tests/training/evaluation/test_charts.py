@@ -1,0 +1,70 @@
+"""Charts: whatever is drawn has units on its axes and a baseline beside it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from matplotlib.figure import Figure
+
+from training.evaluation import charts
+
+HOURS = charts.days([1_500_000_000 + 3600 * n for n in range(3000)])
+CHANCE = np.random.default_rng(0)
+PRICE = 100 * np.exp(CHANCE.normal(0, 0.01, 3000).cumsum())
+VALUES = 100 * np.exp(CHANCE.normal(0, 0.01, (3000, 3)).cumsum(0))
+SHARES = CHANCE.random((3000, 3))
+CHARTS = {
+    "market": (charts.market_chart(HOURS, PRICE, "The market"), 1),
+    "episodes": (charts.episodes_chart(CHANCE.normal(0, 100, 700)), 2),
+    "account": (charts.account_chart(HOURS, VALUES[:, 0], SHARES[:, 0], PRICE, 1.0, VALUES[:, 1]), 4),
+    "exposure": (charts.exposure_chart(HOURS, PRICE, SHARES, SHARES[:, 0], "holding"), 2),
+    "value": (charts.value_chart(HOURS, VALUES, VALUES[:, 0], VALUES[:, 1]), 2),
+    "drawdown": (charts.drawdown_chart(HOURS, SHARES[:, 0], SHARES[:, 1], SHARES[:, 2]), 1),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_panel_says_what_it_shows_and_beside_what(name: str) -> None:
+    drawn, panels = CHARTS[name]
+    assert len(drawn.axes) == panels
+    for axes in drawn.axes:
+        assert axes.get_title("left")
+        assert axes.get_ylabel()
+        legend = axes.get_legend()
+        assert legend is not None
+        assert len(legend.get_texts()) >= 2
+    assert drawn.axes[-1].get_xlabel()
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_page_stays_light(name: str) -> None:
+    text = charts.svg(CHARTS[name][0])
+    assert text.startswith("<svg")
+    assert len(text) < 400_000
+
+
+def test_the_same_chart_is_the_same_text() -> None:
+    def once() -> Figure:
+        return charts.market_chart(HOURS, PRICE, "The market")
+
+    assert charts.svg(once()) == charts.svg(once())
+
+
+def test_a_chart_is_saved_by_its_ending(tmp_path: Path) -> None:
+    charts.save(CHARTS["market"][0], tmp_path / "market.png")
+    assert (tmp_path / "market.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_few_episodes_are_drawn_too() -> None:
+    assert "mean of 2 episodes" in [
+        text.get_text() for text in charts.episodes_chart(np.array([1.0, 2.0])).axes[1].get_legend().get_texts()
+    ]
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 60), st.integers(1, 3)), elements=st.floats(-10, 10)))
+def test_daily_means_are_of_the_hours_before(runs: np.ndarray) -> None:
+    naive = [runs[max(n - 23, 0) : n + 1].mean(0) for n in range(len(runs))]
+    np.testing.assert_allclose(charts.daily(runs), naive, atol=1e-9)

@@ -1,0 +1,13 @@
+from . import ppo as ppo
+from .experiment import FIRST as FIRST
+from .experiment import LAST as LAST
+from .experiment import UNSEEN as UNSEEN
+from .experiment import report as report
+from .ppo import EPISODES as EPISODES
+from .ppo import LENGTH as LENGTH
+from .ppo import PASSES as PASSES
+from .ppo import PPO as PPO
+from .ppo import article_model as article_model
+from .ppo import play as play
+from .ppo import train_article as train_article
+from .published import PublishedLoop as PublishedLoop

@@ -1,0 +1,42 @@
+"""`hourhand-train bench`."""
+
+import argparse
+import os
+from pathlib import Path
+
+from bot.clock import bar_seconds
+from bot.console import add_json, print_result
+from bot.errors import UsageError
+from bot.market import fill_gaps
+from training.commands.common import utc_date
+from training.data import between, read_file
+from training.lab import measured
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `bench`."""
+    parser.description = (
+        "Measure environment steps a second of the trainer (--preset bench), of the article's loop (as published, on\n"
+        "a data frame, and as it is here, with arrays) and of sb3-contrib's RecurrentPPO (in minibatches of 128,\n"
+        "the library's own, and with 256 environments and a quarter of their steps in each), in turns on the same\n"
+        "cores, and what matrix products alone would allow."
+    )
+    parser.epilog = "example: hourhand-train bench --candles btcusd_1h.csv --threads 1"
+    parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
+    parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
+    parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="cores to pin everything to (1)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns that each one gets (5)")
+    add_json(parser)
+
+
+def call(told: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= told.threads <= len(cores) or told.rounds < 1:
+        raise UsageError(f"--threads is 1 to {len(cores)} here, --rounds 1 or more")
+    os.sched_setaffinity(0, cores[: told.threads])
+    candles, origin = read_file(told.candles)
+    candles = fill_gaps(between(candles, told.since, told.until), bar_seconds(origin.timeframe))
+    print_result(measured(candles, told.threads, told.rounds), as_json=told.json)
+    return 0

@@ -1,0 +1,34 @@
+"""What the subcommands of `hourhand-train` share."""
+
+import argparse
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.console import print_result
+
+
+def utc_date(text: str) -> int:
+    """Unix seconds of a date or time such as 2021-01-01 or 2021-01-01T12:00, in UTC unless it says otherwise.
+
+    Raises argparse.ArgumentTypeError for anything else.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date: write for example 2021-01-01") from error
+
+
+def tell(facts: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a description: one JSON object, or lines for people."""
+    print_result(facts if as_json else {name: _plain(name, fact) for name, fact in facts.items()}, as_json=as_json)
+
+
+def _plain(name: str, fact: Any) -> Any:
+    if name == "gaps":
+        rest = f" and {len(fact) - 8} more" if len(fact) > 8 else ""
+        return ", ".join(f"{gap['from']} ({gap['bars']})" for gap in fact[:8]) + rest or "none"
+    if isinstance(fact, dict):
+        return f"{fact['value']:,.6g} at {fact['at']}"
+    return fact if fact != "" else None

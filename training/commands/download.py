@@ -1,0 +1,60 @@
+"""`hourhand-train download`."""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from bot.clock import Clock, bar_seconds, newest_closed, utc
+from bot.console import add_config, add_json, progress, read_settings
+from bot.errors import UsageError
+from bot.market import Feed
+from bot.settings import ExchangeSettings
+from training.commands.common import tell, utc_date
+from training.data import ENDINGS, Origin, check_ending, describe, download_candles
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `download`."""
+    parser.description = (
+        "Fetch closed candles of any exchange that ccxt knows, page by page. Started again with the same file,\n"
+        "it goes on after the last candle there."
+    )
+    parser.epilog = (
+        "example: hourhand-train download --exchange bitfinex --symbol BTC/USD --since 2018-01-01 --out btcusd.parquet"
+    )
+    parser.add_argument("--exchange", metavar="ID", help="ccxt's name of the exchange (that of the settings)")
+    parser.add_argument("--symbol", metavar="S", help="for example BTC/USD (that of the settings)")
+    parser.add_argument("--timeframe", metavar="T", help="for example 1h (that of the settings)")
+    parser.add_argument("--since", type=utc_date, required=True, metavar="DATE", help="first bar, UTC")
+    parser.add_argument("--until", type=utc_date, metavar="DATE", help="bar after the last, UTC (as late as there are)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=", ".join(ENDINGS))
+    add_config(parser)
+    add_json(parser)
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[ExchangeSettings, Clock]:
+    settings, clock = read_settings(arguments)
+    told = {"id": arguments.exchange, "symbol": arguments.symbol, "timeframe": arguments.timeframe}
+    return msgspec.structs.replace(settings.exchange, **{key: text for key, text in told.items() if text}), clock
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    check_ending(arguments.out)
+    settings, clock = _settings(arguments)
+    bar = bar_seconds(settings.timeframe)
+    origin = Origin(settings.id, settings.symbol, settings.timeframe)
+    since = -(-arguments.since // bar) * bar
+    closed = newest_closed(clock.now(), bar) + bar
+    until = min(closed, arguments.until) if arguments.until is not None else closed
+    if since >= until:
+        raise UsageError(f"there is no closed candle between --since {utc(since)} and {utc(until)}")
+    with progress(f"{origin.exchange} {origin.symbol}", (until - since) // bar) as shown:
+
+        def reached(end: int) -> None:
+            shown(max(end - since, 0) // bar, (until - since) // bar)
+
+        candles = download_candles(Feed(settings, clock), arguments.out, origin, since, until, progress=reached)
+    tell({"file": str(arguments.out), **describe(candles, origin)}, as_json=arguments.json)
+    return 0

@@ -1,0 +1,10 @@
+from .download import download_candles as download_candles
+from .files import ENDINGS as ENDINGS
+from .files import Origin as Origin
+from .files import between as between
+from .files import check_ending as check_ending
+from .files import describe as describe
+from .files import numbers as numbers
+from .files import read_file as read_file
+from .files import sha256 as sha256
+from .files import write_file as write_file

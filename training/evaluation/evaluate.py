@@ -1,0 +1,133 @@
+"""`hourhand-train evaluate`: a model on candles, beside what needs no skill to get."""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from bot.clock import utc
+from bot.model import Array, Model
+from bot.trading import Rules
+from training.evaluation.backtest import Runs, Span, counts, hold_values, mix_values, policy_runs, random_runs
+from training.evaluation.backtest import turnover as turnover_of
+from training.evaluation.statistics import HOURS_A_YEAR, difference, summary
+
+RUNS: Final = 16
+_RULES: Final = Rules()
+_BASELINES: Final = ("policy", "hold", "constant_mix", "random")
+
+
+class Evaluation(NamedTuple):
+    """A model's runs on a span and the baselines' values, (n, R) and (n, 1)."""
+
+    span: Span
+    policy: Runs
+    argmax: Runs
+    random: Runs
+    hold: Array
+    mix: Array
+    exposure: float
+    mode: str
+    seed: int
+
+
+def evaluated(
+    model: Model,
+    span: Span,
+    *,
+    mode: str = "sample",
+    runs: int = RUNS,
+    seed: int = 0,
+    rules: Rules = _RULES,
+    slippage_bps: float = 0.0,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Run the model over the span: `runs` times with the seeds from `seed` on, or once in the mode `argmax`.
+
+    Raises ModelError where its arithmetic overflows.
+    """
+    argmax = policy_runs(model, span, rules, "argmax", [seed], progress if mode == "argmax" else None, slippage_bps)
+    seeds = range(seed, seed + runs)
+    policy = argmax if mode == "argmax" else policy_runs(model, span, rules, mode, seeds, progress, slippage_bps)
+    exposure = float(policy.shares.mean())
+    return Evaluation(
+        span,
+        policy,
+        argmax,
+        random_runs(span, rules, policy, seed, slippage_bps),
+        hold_values(span, rules),
+        mix_values(span, rules, exposure),
+        exposure,
+        mode,
+        seed,
+    )
+
+
+def figures(done: Evaluation) -> dict[str, Any]:
+    """What an evaluation says, in plain numbers.
+
+    `log_return`, `sharpe`, `max_drawdown` as in `statistics.summary`, `excess_log_return` over holding and
+    `timing_log_return` over the constant mix as in `difference`; `timing_parts` take the latter apart. `exposure` is
+    the mean share of the value in coins, `turnover` the value traded over the span in multiples of the account's,
+    `cost` commission and slippage in the same multiples (about the log return given away), `actions` the bars at
+    which each was done; means of the runs.
+    """
+    bar = done.span.bar
+    year = HOURS_A_YEAR * 3600 / bar
+    policy, values = done.policy, done.policy.values
+    return {
+        "mode": done.mode,
+        "seed": done.seed,
+        "from": utc(done.span.decided[0].bar_time),
+        "to": utc(done.span.decided[-1].bar_time + bar),
+        "bars": len(values),
+        "warmup_bars": done.span.first,
+        "runs": values.shape[1],
+        "policy": summary(values, year),
+        "hold": summary(done.hold, year),
+        "constant_mix": summary(done.mix, year),
+        "random": summary(done.random.values, year) | _trading(done.random),
+        "argmax": summary(done.argmax.values, year) | _trading(done.argmax),
+        "excess_log_return": difference(values, done.hold, done.seed),
+        "timing_log_return": difference(values, done.mix, done.seed),
+        "timing_parts": timing_parts(policy, done.span.closes, done.exposure),
+        **_trading(policy),
+        "actions": counts(policy),
+    }
+
+
+def timing_parts(runs: Runs, closes: Array, share: float) -> dict[str, float]:
+    """The log return over the constant mix of `share`, taken apart; means of the runs, which add up to it.
+
+    With s the share in coins after a bar's action and r the simple return of the next bar, an account grows by
+    ln(1 + s r) before costs. `cost` is what is left of the log return without that growth, `selection` the sum of
+    (s - share) r, and `variance_drag` the rest: the sum of ln(1 + s r) - s r less the mix's own.
+    """
+    returns = (np.diff(closes) / closes[:-1])[:, None]
+    earned = runs.shares[:-1] * returns
+    growth = np.log1p(earned).sum(0)
+    mixed = share * returns
+    return {
+        "cost": float((np.log(runs.values[-1] / runs.values[0]) - growth).mean()),
+        "variance_drag": float((growth - earned.sum(0)).mean() - (np.log1p(mixed) - mixed).sum()),
+        "selection": float((earned - mixed).sum(0).mean()),
+    }
+
+
+def _trading(runs: Runs) -> dict[str, float]:
+    cost = float(runs.costs.sum(0).mean())
+    return {"exposure": float(runs.shares.mean()), "turnover": turnover_of(runs), "cost": cost}
+
+
+def evaluation_summary(
+    model: Model,
+    span: Span,
+    *,
+    mode: str = "sample",
+    runs: int = RUNS,
+    seed: int = 0,
+    rules: Rules = _RULES,
+    slippage_bps: float = 0.0,
+) -> dict[str, Any]:
+    """The figures of `evaluate` for a manifest or a comparison. Raises ModelError as `evaluated`."""
+    return figures(evaluated(model, span, mode=mode, runs=runs, seed=seed, rules=rules, slippage_bps=slippage_bps))

@@ -1,0 +1,17 @@
+from .checkpoint import Metrics as Metrics
+from .checkpoint import Reached as Reached
+from .checkpoint import load_checkpoint as load_checkpoint
+from .checkpoint import save_checkpoint as save_checkpoint
+from .ppo import Learner as Learner
+from .ppo import Progress as Progress
+from .ppo import Sum as Sum
+from .ppo import compute_targets as compute_targets
+from .ppo import losses as losses
+from .ppo import objective as objective
+from .rollout import collect as collect
+from .run import learn as learn
+from .run import one_thread as one_thread
+from .settings import DEFAULT_FILE as DEFAULT_FILE
+from .settings import TrainingSettings as TrainingSettings
+from .settings import load_training_settings as load_training_settings
+from .workers import WorkerPool as WorkerPool
