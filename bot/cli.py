@@ -17,6 +17,8 @@ _INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "run": "the daemon: poll, decide and trade on paper until stopped",
+    "pause": "observe bars without trading on them, until `resume`",
+    "resume": "trade again after `pause`",
     "status": "the account now: balance, coins, value, and whether the daemon keeps up",
     "health": "whether bars are decided in time, as a sentence and an exit code",
     "trades": "list what was bought and sold",

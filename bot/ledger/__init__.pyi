@@ -14,6 +14,7 @@ from .proof import verify as verify
 from .reading import StoredDecision as StoredDecision
 from .reading import StoredState as StoredState
 from .reading import holds as holds
+from .reading import is_paused as is_paused
 from .reading import new_revisions as new_revisions
 from .reading import newest_bar as newest_bar
 from .reading import newest_link as newest_link

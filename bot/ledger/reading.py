@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from bot.ledger import tables
 from bot.market import Candle
 from bot.model import Array
-from bot.trading import Decision, Fill
+from bot.trading import PAUSED, SYNTHETIC, Decision, Fill
 
 _NEVER: Final = 2**62
 
@@ -42,6 +42,15 @@ def newest_link(connection: Connection, account: str) -> str | None:
     return connection.execute(
         select(d.chain).where(d.account == account).order_by(d.bar_time.desc()).limit(1)
     ).scalar_one_or_none()
+
+
+def is_paused(connection: Connection, account: str) -> bool:
+    """Whether the account's newest bar was not traded on because it was paused. Bars that the exchange did not have
+    say nothing of it.
+    """
+    d = tables.decisions.c
+    newest = select(d.reason).where(d.account == account, d.reason != SYNTHETIC).order_by(d.bar_time.desc()).limit(1)
+    return connection.execute(newest).scalar_one_or_none() == PAUSED
 
 
 def holds(connection: Connection, link: str) -> bool:

@@ -33,6 +33,8 @@ _TROUBLE: Final = {
     "gap": "hours that the exchange does not have",
     "revision": "the exchange changed a candle that was decided",
     "model_swapped": "another model decides",
+    "paused": "paused",
+    "resumed": "resumed",
     "model_rejected": "a model was refused, the one before trades on",
     "ping_down": "the ping URL cannot be reached",
     "ping_up": "the ping URL is reached again",

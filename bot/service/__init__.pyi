@@ -8,6 +8,7 @@ from .daemon import wait_for_ledger as wait_for_ledger
 from .poller import Poller as Poller
 from .replay import replay_candles as replay_candles
 from .traders import TraderWatcher as TraderWatcher
+from .traders import configured_accounts as configured_accounts
 from .traders import load_traders as load_traders
 from .traders import require_timeframe as require_timeframe
 from .waiter import Stopped as Stopped

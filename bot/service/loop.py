@@ -57,6 +57,7 @@ class Loop:
         while not waiter.stopping:
             self._feed_watchdog()
             self._report_observers()
+            self.poller.pauses.accounts()  # says in the log what has been asked for
             if self._has_file():
                 due = self._seconds_left() <= 0
                 if due:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
@@ -12,10 +13,22 @@ from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, is_confirmed_by, is_near
 from bot.market import reconcile as plan
 from bot.observers import NO_OBSERVERS, Observers
+from bot.service.pauses import PauseWatcher
 from bot.service.waiter import Stopped, Waiter
 from bot.service.watch import FeedWatch
 from bot.settings import Settings
-from bot.trading import CLOCK, MISSED, POLICY, SYNTHETIC, AccountState, DecidedBar, Quote, Trader, new_account_state
+from bot.trading import (
+    CLOCK,
+    MISSED,
+    PAUSED,
+    POLICY,
+    SYNTHETIC,
+    AccountState,
+    DecidedBar,
+    Quote,
+    Trader,
+    new_account_state,
+)
 
 _SPARE_BARS: Final = 24  # asked for beyond the warm-up, as the newest bars may be without a trade
 
@@ -55,6 +68,7 @@ class Poller:
         """
         self.schedule, self.clock, self.ledger, self.feed, self.waiter = settings.schedule, clock, ledger, feed, waiter
         self.observers = observers
+        self.pauses = PauseWatcher(Path(settings.policy.model))
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
         self._watch = FeedWatch(clock, self.bar, self.note)
         self.use(traders)
@@ -63,6 +77,7 @@ class Poller:
         """Go on with these traders from their accounts' last bars in the ledger. Call it between two bars."""
         with self.ledger.reading() as connection:
             self.account_states = [resume_account(connection, trader, self.schedule.warmup_bars) for trader in traders]
+            self._paused = {t.terms.name for t in traders if reading.is_paused(connection, t.terms.name)}
         self._in_sync = True
         self.observers.stands(self.account_states)
 
@@ -174,7 +189,13 @@ class Poller:
             reason = self._reason(candle)
             bar_quote = quote if reason == POLICY and self._is_young(candle) else None
             due = [index for index, bar_time in enumerate(decided) if bar_time < candle.bar_time]
-            bars = {index: states[index].decide(candle, reason, bar_quote) for index in due}
+            paused = self.pauses.accounts() if reason != SYNTHETIC else frozenset()
+            bars = {
+                index: states[index].decide(candle, PAUSED, None)
+                if states[index].trader.terms.name in paused
+                else states[index].decide(candle, reason, bar_quote)
+                for index in due
+            }
             new = work.early if candle is work.todo[-1] else []
             new = [*new, candle] if candle.bar_time not in stored else new
             self._commit([states[index] for index in due], list(bars.values()), new, gaps)
@@ -198,11 +219,13 @@ class Poller:
         events += [
             ("model_swapped", detail) for detail in map(_swap_detail, account_states, bars) if detail is not None
         ]
+        pauses, paused = _pause_events(bars, self._paused)
+        events += pauses
         self._in_sync = False  # unknown until the commit has come back
         began = time.perf_counter()
         with self.ledger.writing() as connection:
             commit_bars(connection, candles, bars, [(self.clock.now(), *event) for event in events])
-        self._in_sync = True
+        self._in_sync, self._paused = True, paused
         self.observers.decided(bars, time.perf_counter() - began)
         for kind, detail in events:
             log.warning(kind, **detail)
@@ -239,6 +262,21 @@ def _swap_detail(account: AccountState, bar: DecidedBar) -> dict[str, Any] | Non
         "before": before,
         "now": now,
     }
+
+
+def _pause_events(bars: Sequence[DecidedBar], before: set[str]) -> tuple[list[tuple[str, dict[str, Any]]], set[str]]:
+    """A `paused` or `resumed` event for each account for which the bars are the first of their kind, and who is paused
+    after them; `before` were. Bars that the exchange did not have change nothing.
+    """
+    events, paused = [], set(before)
+    for bar in bars:
+        account, decision = bar.trader.terms.name, bar.step.decision
+        is_paused = decision.reason == PAUSED
+        if decision.reason != SYNTHETIC and is_paused != (account in paused):
+            kind = "paused" if is_paused else "resumed"
+            events.append((kind, {"account": account, "bar_time": decision.bar_time}))
+            paused ^= {account}
+    return events, paused
 
 
 def log_bar(bar: DecidedBar) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bot.errors import ModelError, UsageError
-from bot.model import Model, load_model, model_folder, read_pointer, registry, resolve_model
+from bot.model import Model, load_model, model_folder, provide_shipped, read_pointer, registry, resolve_model
 from bot.settings import AccountSettings, Settings
 from bot.trading import Trader, terms_of
 
@@ -33,6 +33,15 @@ def load_traders(settings: Settings) -> list[Trader]:
         traders.append(_challenger(settings, name, path, mode))
     _require_distinct(traders)
     return traders
+
+
+def configured_accounts(settings: Settings) -> list[str]:
+    """The names of the accounts that `load_traders` makes traders for, the main one first. No model is loaded.
+
+    Raises ModelError where the registry's pointer cannot be read.
+    """
+    provide_shipped(Path(settings.policy.model))
+    return [settings.account.name, *(name for name, _, _ in _challengers(settings))]
 
 
 def require_timeframe(model: Model, settings: Settings) -> None:

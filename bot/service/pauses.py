@@ -1,0 +1,44 @@
+"""Who is paused now, by the file that `hourhand pause` and the page write."""
+
+from pathlib import Path
+
+import structlog
+
+from bot.errors import UsageError
+from bot.model import pauses
+
+log = structlog.get_logger()
+
+
+class PauseWatcher:
+    """Reads the file again when it has been replaced, and logs what changed."""
+
+    def __init__(self, pointer: Path) -> None:
+        """Raises UsageError where the file is not one: whether to trade is nothing to guess."""
+        self.pointer = pointer
+        self._signature = self._current_signature()
+        self._accounts = frozenset(pauses.read_paused(pointer))
+        if self._accounts:
+            log.warning("paused", accounts=sorted(self._accounts))
+
+    def accounts(self) -> frozenset[str]:
+        """The paused accounts. A file that cannot be read changes nothing."""
+        signature = self._current_signature()
+        if signature == self._signature:
+            return self._accounts
+        self._signature, before = signature, self._accounts
+        try:
+            self._accounts = frozenset(pauses.read_paused(self.pointer))
+        except UsageError as error:
+            log.warning("pauses_unreadable", error=str(error))
+        for kind, accounts in (("paused", self._accounts - before), ("resumed", before - self._accounts)):
+            if accounts:
+                log.warning(kind, accounts=sorted(accounts))
+        return self._accounts
+
+    def _current_signature(self) -> tuple[int, ...] | None:
+        try:
+            stat = pauses.pause_file(self.pointer).stat()
+        except OSError:
+            return None
+        return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
