@@ -7,6 +7,8 @@ from .accounts import read_terms as read_terms
 from .backups import backup as backup
 from .backups import continues as continues
 from .backups import restore as restore
+from .columns import AccountColumns as AccountColumns
+from .columns import read_columns as read_columns
 from .engines import parse_url as parse_url
 from .practice import mark_practice as mark_practice
 from .practice import read_practice as read_practice

@@ -110,11 +110,13 @@ def read_decisions(connection: Connection, account: str, first: int = 0, end: in
         yield StoredDecision(Decision(*row[:n]), *row[n:])
 
 
-def read_fills(connection: Connection, account: str) -> dict[int, Fill]:
-    """The account's fills by bar time."""
+def read_fills(connection: Connection, account: str, first: int = 0, end: int = _NEVER) -> dict[int, Fill]:
+    """The account's fills with first <= bar_time < end by bar time, in order of time."""
     f = tables.fills.c
-    rows = connection.execute(select(*(f[name] for name in Fill._fields)).where(f.account == account))
-    return {row[0]: Fill(*row) for row in rows}
+    query = select(*(f[name] for name in Fill._fields)).where(
+        f.account == account, f.bar_time >= first, f.bar_time < end
+    )
+    return {row[0]: Fill(*row) for row in connection.execute(query.order_by(f.bar_time))}
 
 
 def read_events(connection: Connection, kind: str) -> list[dict[str, Any]]:
