@@ -3,6 +3,8 @@ from .health import check_health as check_health
 from .health import unknown as unknown
 from .outage import Outage as Outage
 from .setup import attended as attended
+from .status import account_status as account_status
+from .status import account_statuses as account_statuses
 from .systemd import notify as notify
 from .systemd import watchdog_seconds as watchdog_seconds
 from .threads import NO_OBSERVERS as NO_OBSERVERS

@@ -20,12 +20,12 @@ class Health(NamedTuple):
     allowed_seconds: float
 
 
-def allowed_lag(settings: Settings) -> float:
+def allowed_lag(settings: Settings, bar: int | None = None) -> float:
     """Seconds that may pass after the close of the newest decided bar: until the next one has closed, is asked for,
-    and is too old to be traded on.
+    and is too old to be traded on. `bar` is the length of a bar in seconds, by default that of the first market.
     """
     schedule = settings.schedule
-    return settings.bar + schedule.poll_delay_seconds + schedule.max_decision_delay_seconds
+    return (bar or settings.bar) + schedule.poll_delay_seconds + schedule.max_decision_delay_seconds
 
 
 def check_health(bar_time: int | None, now: float, settings: Settings) -> Health:
