@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "backup": "copy the ledger, also while the daemon runs",
     "restore": "put a backup in the ledger's place",
     "compare": "compare the accounts of the ledger with each other and with holding",
+    "serve": "a live page and an API beside the daemon",
     "report": "write one page with charts, figures and months",
     "models": "the registry: list, show, publish, promote, rollback, shadow",
     "doctor": "check settings, ledger, model, exchange and clock",

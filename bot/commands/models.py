@@ -10,7 +10,7 @@ import msgspec
 
 from bot.clock import Clock, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
-from bot.errors import LedgerError, ModelError
+from bot.errors import LedgerError
 from bot.ledger import model_performance, open_reader, reading
 from bot.model import Pointer, load_model, manifest_of, provide_shipped, read_pointer, registry
 from bot.settings import Settings
@@ -61,19 +61,10 @@ def call(parsed_args: Namespace) -> int:
 
 
 def _list(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
-    path = Path(settings.policy.model)
-    pointer = read_pointer(path) if path.is_file() else None
-    current, shadows = (pointer.model_id, pointer.shadows) if pointer else (None, ())
-    rows = []
-    for model_id in registry.model_ids(path):
-        try:
-            manifest = manifest_of(registry.load_published(path, model_id))
-            trained, problem = manifest.training.get("algorithm"), None
-        except ModelError as error:
-            trained, problem = None, str(error)
-        role = "current" if model_id == current else "shadow" if model_id in shadows else ""
-        since = utc(pointer.since) if pointer and model_id == current and pointer.since else None
-        rows.append({"model_id": model_id, "role": role, "since": since, "trained": trained, "problem": problem})
+    rows = registry.list_models(Path(settings.policy.model))
+    for row in rows:
+        row["since"] = utc(row["since"]) if row["since"] else None
+    current = next((row["model_id"] for row in rows if row["role"] == "current"), None)
     if parsed_args.json:
         print_result({"current": current, "models": rows}, as_json=True)
     else:

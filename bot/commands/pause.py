@@ -1,11 +1,10 @@
 """`hourhand pause`."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from bot.commands.pausing import accounts_meant, add_pause_arguments, print_paused
 from bot.console import read_settings
-from bot.model import pauses
+from bot.service import ask_to_pause, paused_accounts
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,6 +20,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Ask for a pause, in the file beside the registry's pointer."""
     settings, clock = read_settings(parsed_args)
-    accounts = accounts_meant(parsed_args, settings)
-    print_paused(pauses.pause(Path(settings.policy.model), accounts, clock.now()), as_json=parsed_args.json)
+    ask_to_pause(settings, accounts_meant(parsed_args, settings), clock.now())
+    print_paused(paused_accounts(settings), as_json=parsed_args.json)
     return 0

@@ -1,11 +1,10 @@
 """`hourhand resume`."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from bot.commands.pausing import accounts_meant, add_pause_arguments, print_paused
 from bot.console import read_settings
-from bot.model import pauses
+from bot.service import ask_to_resume, paused_accounts
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Ask for the end of a pause."""
     settings, _ = read_settings(parsed_args)
-    pointer = Path(settings.policy.model)
-    accounts = accounts_meant(parsed_args, settings) if parsed_args.account else list(pauses.read_paused(pointer))
-    print_paused(pauses.resume(pointer, accounts), as_json=parsed_args.json)
+    accounts = accounts_meant(parsed_args, settings) if parsed_args.account else list(paused_accounts(settings))
+    ask_to_resume(settings, accounts)
+    print_paused(paused_accounts(settings), as_json=parsed_args.json)
     return 0

@@ -5,6 +5,9 @@ from .daemon import call_on as call_on
 from .daemon import poll_once as poll_once
 from .daemon import run as run
 from .daemon import wait_for_ledger as wait_for_ledger
+from .pauses import ask_to_pause as ask_to_pause
+from .pauses import ask_to_resume as ask_to_resume
+from .pauses import paused_accounts as paused_accounts
 from .poller import Poller as Poller
 from .replay import replay_candles as replay_candles
 from .traders import TraderWatcher as TraderWatcher

@@ -1,13 +1,38 @@
-"""Who is paused now, by the file that `hourhand pause` and the page write."""
+"""Who is paused now, by the files that `hourhand pause` and the page write, one beside each market's pointer."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
 
 from bot.errors import UsageError
 from bot.model import pauses
+from bot.settings import Settings
 
 log = structlog.get_logger()
+
+
+def paused_accounts(settings: Settings) -> dict[str, float]:
+    """The accounts for which a pause is asked, and since when. Raises UsageError where a file cannot be read."""
+    return {account: at for pointer in _pointers(settings) for account, at in pauses.read_paused(pointer).items()}
+
+
+def ask_to_pause(settings: Settings, accounts: Iterable[str], now: float) -> None:
+    """Ask for the accounts to be paused. Raises ModelError where that cannot be written."""
+    names = list(accounts)
+    for pointer in _pointers(settings):
+        pauses.pause(pointer, names, now)
+
+
+def ask_to_resume(settings: Settings, accounts: Iterable[str]) -> None:
+    """Ask for the accounts to be traded again. Raises ModelError where that cannot be written."""
+    names = list(accounts)
+    for pointer in _pointers(settings):
+        pauses.resume(pointer, names)
+
+
+def _pointers(settings: Settings) -> list[Path]:
+    return list(dict.fromkeys(Path(market.policy.model) for market in settings.each_market()))
 
 
 class PauseWatcher:

@@ -36,12 +36,16 @@ def load_traders(settings: Settings) -> list[Trader]:
 
 
 def configured_accounts(settings: Settings) -> list[str]:
-    """The names of the accounts that `load_traders` makes traders for, the main one first. No model is loaded.
+    """The names of the accounts of the settings, the main one first, then the challengers and shadows of each market.
+    No model is loaded.
 
     Raises ModelError where the registry's pointer cannot be read.
     """
     provide_shipped(Path(settings.policy.model))
-    return [settings.account.name, *(name for name, _, _ in _challengers(settings))]
+    names: list[str] = []
+    for market in settings.each_market():
+        names += [market.account.name, *(name for name, _, _ in _challengers(market))]
+    return names
 
 
 def require_timeframe(model: Model, settings: Settings) -> None:
