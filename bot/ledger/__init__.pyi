@@ -1,4 +1,5 @@
 from . import accounts as accounts
+from . import pages as pages
 from . import reading as reading
 from . import tables as tables
 from .accounts import account_summary as account_summary

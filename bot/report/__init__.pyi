@@ -1,5 +1,9 @@
 from . import formatting as formatting
+from .changes import Change as Change
+from .changes import Changes as Changes
+from .changes import changes as changes
 from .charts import thinned as thinned
+from .formatting import Html as Html
 from .history import AccountHistory as AccountHistory
 from .history import account_names as account_names
 from .history import account_statistics as account_statistics
@@ -12,6 +16,9 @@ from .page import render_page as render_page
 from .records import AccountRecord as AccountRecord
 from .records import join_records as join_records
 from .records import read_record as read_record
+from .series import FullSeries as FullSeries
+from .series import full_series as full_series
+from .series import thin as thin
 from .statistics import drawdowns as drawdowns
 from .statistics import interval as interval
 from .statistics import sharpe as sharpe

@@ -68,7 +68,9 @@ class Event(NamedTuple):
     detail: str
 
 
-def render_page(histories: Sequence[AccountHistory], aligned: Sequence[AccountHistory], events: Sequence[Event]) -> str:
+def render_page(
+    histories: Sequence[AccountHistory], aligned: Sequence[AccountHistory], events: Sequence[Event], now: float
+) -> str:
     """The page for accounts, the main one first. `aligned` is the same accounts over the hours that all decided; it is
     shown where there are several and such hours.
     """
