@@ -1,4 +1,4 @@
-"""Ledgers for the page and its tests: three accounts, a change of models, hours not traded on, as many bars as wanted."""
+"""Ledgers for the page and its tests: three accounts, a change of models, hours not traded on, as long as wanted."""
 
 import argparse
 from collections.abc import Callable, Sequence

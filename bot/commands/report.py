@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def call(parsed_args: Namespace) -> int:
     """Write the page."""
-    settings, _ = read_settings(parsed_args)
+    settings, clock = read_settings(parsed_args)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         histories = read_histories(connection, settings.account.name, parsed_args.account)
@@ -36,7 +36,7 @@ def call(parsed_args: Namespace) -> int:
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
     ledger.close()
-    text = render_page(histories, aligned, events).encode()
+    text = render_page(histories, aligned, events, clock.now()).encode()
     try:
         parsed_args.out.write_bytes(text)
     except OSError as error:

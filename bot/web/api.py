@@ -59,6 +59,25 @@ def series_of(figures: Figures, name: str) -> FullSeries:
 def read_routes(figures: Figures, watch: Watch, stopping: Callable[[], bool]) -> APIRouter:
     """The routes that read."""
     router = APIRouter(prefix="/api/v1", responses=_WRONG)
+    _account_routes(router, figures)
+    _ledger_routes(router, figures)
+    _summary_routes(router, figures)
+
+    @router.get("/stream", summary="Server-sent events: bars, swaps, events")
+    async def stream(request: Request) -> StreamingResponse:
+        """`bar` has `account`, `bar_time` and `time`; `swap` and `event` a row of the events; `waiting` says why the
+        ledger cannot be read now, and `ready` that it can again; `heartbeat` comes every ten seconds. After a lost
+        connection `Last-Event-ID` continues where it was; `reset` says that too much was missed for that.
+        """
+        if watch.is_full():
+            raise HTTPException(503, "too many listen already")
+        last_id = request.headers.get("last-event-id", "")
+        return StreamingResponse(watch.listen(last_id, stopping), media_type="text/event-stream")
+
+    return router
+
+
+def _account_routes(router: APIRouter, figures: Figures) -> None:
     source = figures.source
 
     @router.get("/accounts", response_model=list[schemas.Account], summary="Every account now")
@@ -121,6 +140,10 @@ def read_routes(figures: Figures, watch: Watch, stopping: Callable[[], bool]) ->
         bars = int(((times >= first) & (times < end)).sum())
         return encoded({"account": name, "bars": bars, "equity": rows})
 
+
+def _ledger_routes(router: APIRouter, figures: Figures) -> None:
+    source = figures.source
+
     @router.get("/candles", response_model=schemas.Candles, responses=_NONE, summary="The stored candles")
     def candles(
         market: Annotated[str, Query(max_length=200, description="As `market` of an account; the first one's.")] = "",
@@ -153,6 +176,8 @@ def read_routes(figures: Figures, watch: Watch, stopping: Callable[[], bool]) ->
             rows = pages.page_of_events(connection, kind, pages.Span(first, end, limit, cursor, order == "desc"))
         return encoded(_page("events", [row | {"time": utc(row["at"])} for row in rows], "id", limit))
 
+
+def _summary_routes(router: APIRouter, figures: Figures) -> None:
     @router.get("/models", response_model=schemas.Models, summary="The registry")
     def models() -> Response:
         return encoded(figures.models())
@@ -165,19 +190,6 @@ def read_routes(figures: Figures, watch: Watch, stopping: Callable[[], bool]) ->
     def report(accounts: Accounts = "") -> HTMLResponse:
         return HTMLResponse(_or_not_found(lambda: figures.report(chosen(accounts))))
 
-    @router.get("/stream", summary="Server-sent events: bars, swaps, events")
-    async def stream(request: Request) -> StreamingResponse:
-        """`bar` has `account`, `bar_time` and `time`; `swap` and `event` a row of the events; `waiting` says why the
-        ledger cannot be read now, and `ready` that it can again; `heartbeat` comes every ten seconds. After a lost
-        connection `Last-Event-ID` continues where it was; `reset` says that too much was missed for that.
-        """
-        if watch.is_full():
-            raise HTTPException(503, "too many listen already")
-        last_id = request.headers.get("last-event-id", "")
-        return StreamingResponse(watch.listen(last_id, stopping), media_type="text/event-stream")
-
-    return router
-
 
 def fill_rows(full: FullSeries, span: pages.Span) -> list[dict[str, Any]]:
     """The account's trades in a span, with what each moved and made."""
@@ -186,9 +198,8 @@ def fill_rows(full: FullSeries, span: pages.Span) -> list[dict[str, Any]]:
     if span.newest_first:
         rows.reverse()
     if span.cursor is not None:
-        rows = [
-            row for row in rows if (row.bar_time < span.cursor) == span.newest_first and row.bar_time != span.cursor
-        ]
+        sign = -1 if span.newest_first else 1
+        rows = [row for row in rows if sign * row.bar_time > sign * span.cursor]
     return [
         {"account": full.history.terms.name, "time": utc(row.bar_time), **row._asdict()} for row in rows[: span.limit]
     ]

@@ -32,7 +32,8 @@ def card(account: Mapping[str, Any], full: FullSeries, decision: Mapping[str, An
     share = float(history.shares[-1])
     return (
         f'<article class="card" data-account="{escape(name)}" data-value="{history.value!r}" '
-        f'aria-labelledby="{_id(name)}"><h3 id="{_id(name)}">{escape(name)}</h3><p class="soft market">{escape(account["market"])}</p>'
+        f'aria-labelledby="{_id(name)}"><h3 id="{_id(name)}">{escape(name)}</h3>'
+        f'<p class="soft market">{escape(account["market"])}</p>'
         f'<p class="light {style}"><span aria-hidden="true"></span>{words}</p>'
         f'<p class="value">{formatting.money(history.value)} <small>{escape(quote)}</small></p>'
         f"{_changes_table(name, total, today)}"

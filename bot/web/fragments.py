@@ -94,19 +94,20 @@ def model_rows(figures: Figures, _account: str) -> str:
     """The registry, with what can be done to it."""
     rows = []
     for row in figures.models()["models"]:
+        name = row["model_id"]
         since = formatting.moment(row["since"]) if row["since"] else ""
         button: str = (
             ""
             if row["role"] == "current" or row["problem"]
             else Html(
-                f'<button type="button" data-do="models/{row["model_id"]}/promote" data-what="Promote {row["model_id"]}">'
-                f'Promote<span class="hidden"> {row["model_id"]}</span></button>'
+                f'<button type="button" data-do="models/{name}/promote" data-what="Promote {name}">'
+                f'Promote<span class="hidden"> {name}</span></button>'
             )
         )
-        rows.append([row["model_id"], row["role"], since, row["trained"] or "", row["problem"] or "", button])
+        rows.append([name, row["role"], since, row["trained"] or "", row["problem"] or "", button])
     head = ("model", "role", "since", "trained by", "problem", "change")
-    back = '<p><button type="button" data-do="models/rollback" data-what="Roll back">Roll back to the one before</button></p>'
-    return formatting.table(head, rows, "words", "Models") + back
+    back = '<button type="button" data-do="models/rollback" data-what="Roll back">Roll back to the one before</button>'
+    return formatting.table(head, rows, "words", "Models") + f"<p>{back}</p>"
 
 
 def comparison(figures: Figures, names: list[str]) -> str:

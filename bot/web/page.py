@@ -35,7 +35,8 @@ Name = Annotated[str, Query(max_length=200, description="An account's name.")]
 def page_routes(figures: Figures) -> APIRouter:
     """The page's own routes. They may change with it: scripts use the API."""
     router = APIRouter(include_in_schema=False)
-    static = static_files()
+    _file_routes(router)
+    _part_routes(router, figures)
 
     @router.get("/")
     def page() -> HTMLResponse:
@@ -48,6 +49,16 @@ def page_routes(figures: Figures) -> APIRouter:
     def report() -> Response:
         return RedirectResponse("/api/v1/report")
 
+    @router.get("/charts")
+    def charts(account: Name, points: Points = 1_200, first: From = 0, end: To = LATEST) -> Response:
+        return encoded(_charts(figures, account, points, first, end))
+
+    return router
+
+
+def _file_routes(router: APIRouter) -> None:
+    static = static_files()
+
     @router.get("/static/{name}")
     def file(name: str) -> Response:
         if name not in static:
@@ -55,6 +66,8 @@ def page_routes(figures: Figures) -> APIRouter:
         content, kind = static[name]
         return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=3600"})
 
+
+def _part_routes(router: APIRouter, figures: Figures) -> None:
     @router.get("/parts/now")
     def now() -> HTMLResponse:
         return HTMLResponse(fragments.now(figures))
@@ -71,12 +84,6 @@ def page_routes(figures: Figures) -> APIRouter:
             return HTMLResponse(fragments.BY_NAME[part](figures, account))
         except UsageError as error:
             raise HTTPException(404, str(error)) from error
-
-    @router.get("/charts")
-    def charts(account: Name, points: Points = 1_200, first: From = 0, end: To = LATEST) -> Response:
-        return encoded(_charts(figures, account, points, first, end))
-
-    return router
 
 
 def _charts(figures: Figures, account: str, points: int, first: int, end: int) -> dict[str, Any]:
@@ -181,7 +188,8 @@ def _controls(names: list[str], figures: Figures) -> str:
 def _figure(name: str, title: str) -> str:
     return (
         f'<figure class="live" data-chart="{name}"><figcaption><h3>{title}</h3>'
-        f'<p class="legend" id="legend-{name}"></p></figcaption><div class="canvas" role="img" tabindex="0" aria-label="{title}"></div></figure>'
+        f'<p class="legend" id="legend-{name}"></p></figcaption>'
+        f'<div class="canvas" role="img" tabindex="0" aria-label="{title}"></div></figure>'
     )
 
 

@@ -10,10 +10,9 @@ from bot.web.layout import document
 
 def reference_page(schema: Mapping[str, Any]) -> str:
     """One section for each call: what it takes, what it answers, and how to try it."""
-    parts = [
-        f"<header><h1>The API of hourhand</h1><p class='soft'>{escape(schema['info']['description'])} The same for "
-        'machines: <a href="/api/v1/openapi.json">openapi.json</a>. <a href="/">The page</a>.</p></header>'
-    ]
+    about = escape(schema["info"]["description"])
+    machines = '<a href="/api/v1/openapi.json">openapi.json</a>, the same for machines. <a href="/">The page</a>.'
+    parts = [f"<header><h1>The API of hourhand</h1><p class='soft'>{about}</p><p>{machines}</p></header>"]
     for path, methods in schema["paths"].items():
         parts += [_call(path, method, call, schema) for method, call in methods.items()]
     return document("The API of hourhand", f"<main class='reference'>{''.join(parts)}</main>")
