@@ -2,7 +2,16 @@ from . import formatting as formatting
 from .changes import Change as Change
 from .changes import Changes as Changes
 from .changes import changes as changes
+from .charts import Line as Line
+from .charts import Marks as Marks
+from .charts import Panel as Panel
+from .charts import chart as chart
 from .charts import thinned as thinned
+from .comparison import compare_accounts as compare_accounts
+from .comparison import comparison_table as comparison_table
+from .comparison import difference as difference
+from .comparison import long_lived as long_lived
+from .comparison import total_return as total_return
 from .formatting import Html as Html
 from .history import AccountHistory as AccountHistory
 from .history import account_names as account_names
@@ -19,6 +28,10 @@ from .records import read_record as read_record
 from .series import FullSeries as FullSeries
 from .series import full_series as full_series
 from .series import thin as thin
+from .sheet import Tile as Tile
+from .sheet import definitions as definitions
+from .sheet import sheet as sheet
+from .sheet import tiles as tiles
 from .statistics import drawdowns as drawdowns
 from .statistics import interval as interval
 from .statistics import sharpe as sharpe

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bot.clock import Clock, bar_seconds, utc
 from bot.errors import HourhandError, UsageError
 from bot.ledger import is_in_use, pages
 from bot.model import registry
 from bot.observers import account_statuses
-from bot.report import Event, account_statistics, align_histories, interval, mix, render_page
+from bot.report import Event, account_statistics, align_histories, compare_accounts, long_lived, render_page
 from bot.service import paused_accounts
 from bot.settings import Settings
 from bot.web.source import Source
@@ -83,15 +81,7 @@ class Figures:
         aligned = align_histories([self.source.series(name).history for name in names])
         if not aligned:
             raise UsageError(f"the accounts {', '.join(names)} have no hours in common")
-        rows = []
-        for history in aligned:
-            excess = interval(history.values, history.holds)
-            timing = interval(history.values, mix(history))
-            rows.append(account_statistics(history) | {"excess_ci95": excess, "timing_ci95": timing})
-        hold = {name: rows[0][f"hold_{name}"] for name in ("log_return", "sharpe", "max_drawdown")}
-        in_sample = int(np.any([history.in_sample for history in aligned], axis=0).sum())
-        span = {name: rows[0][name] for name in ("first", "last", "bars")}
-        return span | {"in_sample_bars": in_sample, "hold": hold, "accounts": rows}
+        return compare_accounts(aligned)
 
     def report(self, names: Sequence[str]) -> str:
         """The page of `hourhand report`, kept until the next bar."""
@@ -107,7 +97,7 @@ class Figures:
             span = pages.Span(float("-inf"), float("inf"), _EVENTS_IN_REPORT, newest_first=True)
             rows = pages.page_of_events(connection, None, span)
         events = [Event(row["at"], row["kind"], json.dumps(row["detail"])) for row in reversed(rows)]
-        return render_page(histories, align_histories(histories), events, self.clock.now())
+        return render_page(histories, align_histories(long_lived(histories)), events, self.clock.now())
 
     def statistics(self, name: str) -> dict[str, Any]:
         """The account in numbers, over all its bars; kept until the next bar."""

@@ -13,7 +13,7 @@ from bot import __version__
 from bot.errors import UsageError
 from bot.ledger import pages, parse_url
 from bot.redact import MASK, redact, redact_values
-from bot.report import Html, formatting, small_trades
+from bot.report import Html, comparison_table, formatting, small_trades
 from bot.web.api import fill_rows
 from bot.web.cards import card
 from bot.web.figures import Figures
@@ -116,39 +116,7 @@ def comparison(figures: Figures, names: list[str]) -> str:
         found = figures.compare(names)
     except UsageError as error:
         return f"<p class='soft'>{escape(str(error))}.</p>"
-    rows = [
-        [
-            row["account"],
-            _return(row["log_return"]),
-            _difference(row["excess_log_return"], row["excess_ci95"]),
-            _difference(row["timing_log_return"], row["timing_ci95"]),
-            formatting.ratio(row["sharpe"]),
-            formatting.percent(row["max_drawdown"]),
-            formatting.percent(row["exposure"]),
-            f"{row['trades']:,}",
-            formatting.money(row["commission"]),
-            formatting.money(row["value"]),
-        ]
-        for row in found["accounts"]
-    ]
-    hold = found["hold"]
-    rows.append(
-        [
-            "holding",
-            _return(hold["log_return"]),
-            *("", ""),
-            formatting.ratio(hold["sharpe"]),
-            formatting.percent(hold["max_drawdown"]),
-            *("", "", "", ""),
-        ]
-    )
-    head = ("account", "return", "over holding", "over the mix", "Sharpe", "drawdown", "in coins", "trades")
-    span = f"{formatting.when(found['first'])} to {formatting.when(found['last'])} UTC, {found['bars']:,} bars"
-    return (
-        f"<p class='soft'>Over the hours that they share: {span}. In brackets, 95 % intervals of the log return "
-        f"(block bootstrap over hours).</p>"
-        + formatting.table((*head, "commission", "value"), rows, "", "Accounts side by side")
-    )
+    return comparison_table(found)
 
 
 def system(figures: Figures, _account: str) -> str:
@@ -194,25 +162,6 @@ BY_NAME: Final[Mapping[str, Callable[[Figures, str], str]]] = {
 
 def _newest(limit: int) -> pages.Span:
     return pages.Span(*_ALL, limit, newest_first=True)
-
-
-def _return(log_return: float | None) -> str:
-    if log_return is None:
-        return "-"
-    return Html(
-        f'<span class="{formatting.mood(log_return)}">{formatting.signed_percent(float(np.expm1(log_return)))}</span>'
-        f"<small>{formatting.signed(log_return, 4)}</small>"
-    )
-
-
-def _difference(value: float | None, interval: tuple[float, float] | None) -> str:
-    if value is None:
-        return "-"
-    between = "" if interval is None else f" [{formatting.signed(interval[0], 3)}, {formatting.signed(interval[1], 3)}]"
-    return Html(
-        f'<span class="{formatting.mood(value)}">{formatting.signed_percent(float(np.expm1(value)))}</span>'
-        f"<small>{formatting.signed(value, 3)}{between}</small>"
-    )
 
 
 def _words(detail: Mapping[str, Any]) -> str:

@@ -18,7 +18,10 @@ from bot.ledger import Ledger, account_summary, open_reader, open_writer
 from bot.market import fill_gaps
 from bot.report import Event, account_statistics, align_histories, render_page, thinned
 from bot.report.charts import BUCKETS, Line, Marks, Panel, chart, means, ticks
-from bot.report.history import AccountHistory, account_names, mix, months, read_history
+from bot.report.comparison import long_lived
+from bot.report.formatting import short
+from bot.report.history import AccountHistory, account_names, history_of, mix, months, read_history
+from bot.report.records import cut_record, join_records
 from bot.report.statistics import drawdowns
 from bot.service import replay_candles
 from bot.simulator import generate_candles
@@ -27,6 +30,7 @@ from tests.harness import HOUR, model_of, rows_at
 
 MARKET = "bitfinex:BTC/USD:1h"
 WARMUP = 50
+NOW = 1_600_000_000.0
 CANDLES = generate_candles(1_600, seed=8, holes=0.004)
 RUN = fill_gaps(CANDLES, HOUR)
 MODELS = [model_of(11), model_of(12, bias=(2.0, 0.0, 0.5))]
@@ -233,7 +237,7 @@ def test_the_page_holds_together_and_fetches_nothing(ledger: Ledger) -> None:
     events = [
         Event(histories[0].bar_times[5] + 3620.0, "model_rejected", json.dumps({"error": "<script>", "pointer": "x"}))
     ]
-    text = render_page(histories, histories, events)
+    text = render_page(histories, align_histories(histories), events, NOW)
     outline = Outline()
     outline.feed(text)
     assert outline.open == []
@@ -263,11 +267,11 @@ def test_its_numbers_are_the_ledgers(
     assert tiles["Commission"] == f"{sum(fill[6] for fill in fills):,.2f}"
     assert tiles["Deepest drawdown"] == f"{100 * result['accounts'][0]['max_drawdown']:.1f} %"
     for side in ("buy", "sell"):
-        assert f"{side} ({sum(fill[2] == side for fill in fills):,})" in text
+        assert f"{side} (the largest 80 of {sum(fill[2] == side for fill in fills):,})" in text
     assert text.count('class="swap" d="M') == 8  # one line in each panel
     assert "hour not traded on" in text
     for model in MODELS:
-        assert f"<td>{model.model_id}</td>" in text
+        assert f'<td data-h="model">{model.model_id}</td>' in text
 
 
 def test_a_year_is_small(tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_a_year_is_small(tmp_path: Path) -> None:
     with ledger.reading() as connection:
         one = read_history(connection, "main")
     ledger.close()
-    text = render_page([one], [one], [])
+    text = render_page([one], [one], [], NOW)
     assert len(one.fills) > 2_000
     assert len(text.encode()) < 250_000
 
@@ -301,7 +305,7 @@ def test_a_single_bar_of_an_odd_market_makes_a_page(tmp_path: Path) -> None:
     with ledger.reading() as connection:
         one = read_history(connection, "main")
     ledger.close()
-    text = render_page([one], [one], [])
+    text = render_page([one], [one], [], NOW)
     assert "main on BTC/USD:USD" in text
     assert "on kraken, bars of 1h, " in text
     assert "Amounts in USD." in text
@@ -317,10 +321,46 @@ def test_accounts_without_common_hours_have_a_page_without_a_comparison(ledger: 
         together = align_histories([early, late])
     ledger.close()
     assert together == []
-    text = render_page([early, late], together, [])
+    text = render_page([early, late], together, [], NOW)
     assert "Accounts side by side" not in text
     assert text.count("<details") == 2
 
 
 def test_drawdown_is_from_the_highest_before() -> None:
     assert drawdowns(np.array([100.0, 80.0, 120.0, 90.0, 120.0])).tolist() == [0.0, 1 - 0.8, 0.0, 0.25, 0.0]
+
+
+def test_the_main_account_comes_first_and_short_lives_cut_nothing(ledger: Ledger) -> None:
+    whole, late = read(ledger, "main", "<b>")
+    short = history_of(cut_record(late.record, int(late.bar_times[-50]), int(late.bar_times[-1]) + 1))
+    assert [history.terms.name for history in long_lived([whole, late, short])] == ["main", "<b>"]
+    text = render_page([whole, short], align_histories(long_lived([whole, short])), [], NOW)
+    assert "Side by side" not in text
+    both = render_page([whole, late, short], align_histories([whole, late]), [], NOW)
+    assert both.index("Account main") < both.index("Side by side")
+
+
+def test_it_says_when_it_was_made_and_how_good_the_trades_were(ledger: Ledger) -> None:
+    (history,) = read(ledger, "main")
+    text = render_page([history], [history], [], NOW)
+    assert "Made at 2020-09-13 12:26 UTC." in text
+    for name in ("Sharpe ratio", "Best trade"):
+        assert f'<div class="tile"><span>{name}</span>' in text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0, "0"), (999.0, "999"), (4_000.0, "4k"), (4e9, "4B"), (1.25e6, "1.25M"), (0.00012, "0.00012"), (-2e12, "-2T")],
+)
+def test_axes_are_read_at_a_glance(number: float, text: str) -> None:
+    assert short(number) == text
+
+
+def test_a_record_is_the_same_cut_joined_or_read_whole(ledger: Ledger) -> None:
+    (whole,) = read(ledger, "main")
+    middle = int(whole.bar_times[700])
+    parts = [cut_record(whole.record, 0, middle), cut_record(whole.record, middle, 2**62)]
+    again = history_of(join_records(*parts))
+    for name in ("values", "shares", "traded", "commissions", "in_sample", "holds"):
+        assert np.array_equal(getattr(again, name), getattr(whole, name)), name
+    assert (again.reasons, again.models, again.fills) == (whole.reasons, whole.models, whole.fills)
