@@ -81,7 +81,7 @@ def policy_runs(
 ) -> Runs:
     """The daemon's policy on the span, once for each seed: same steps, rounding, draws and fills, R accounts at once.
 
-    `progress` is told how many bars are done. Raises ModelError where the policy's arithmetic overflows.
+    `progress` receives the number of bars done. Raises ModelError where the policy's arithmetic overflows.
     """
     accounts = (len(seeds),)
     memory = np.tile(model.policy.start(), (*accounts, 1))
