@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "restore": "put a backup in the ledger's place",
     "compare": "compare the accounts of the ledger with each other and with holding",
     "serve": "a live page and an API beside the daemon",
-    "report": "write one page with charts, figures and months",
+    "report": "write one page with charts, statistics and months",
     "models": "the registry: list, show, publish, promote, rollback, shadow",
     "doctor": "check settings, ledger, model, exchange and clock",
     "simulate": "serve an exchange on this machine to practise on, with faults to switch on",
