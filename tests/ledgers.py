@@ -4,7 +4,15 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bot.ledger import Ledger, add_event, commit_bars, open_writer, resume_account
+from bot.ledger import (
+    Ledger,
+    add_event,
+    commit_bars,
+    newest_bar,
+    open_writer,
+    read_candles_between,
+    resume_account,
+)
 from bot.market import Candle, fill_gaps
 from bot.model import Model, load_model, registry
 from bot.simulator import generate_candles
@@ -75,6 +83,19 @@ def write_ledger(file: Path, bars: int, models: Sequence[Model], seed: int = 5, 
         add_event(connection, candles[WARMUP].bar_time + HOUR, "started", {"version": "0", "pid": 1})
     ledger.close()
     return file
+
+
+def append_bar(file: Path, model: Model) -> int:
+    """Decide one more bar of `main`, a little above the one before, as a daemon would; its bar time."""
+    ledger = open_writer(f"sqlite:///{file}")
+    with ledger.reading() as connection:
+        newest = newest_bar(connection, MARKET) or 0
+        (last,) = read_candles_between(connection, MARKET, newest, newest + 1)
+    close = round(last.close * 1.001, 2)
+    candle = Candle(newest + HOUR, last.close, close, last.close, close, 1.0)
+    decide(ledger, Trader(AccountTerms("main", MARKET), model), [candle])
+    ledger.close()
+    return candle.bar_time
 
 
 def two_models() -> list[Model]:

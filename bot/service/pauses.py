@@ -6,8 +6,8 @@ from pathlib import Path
 import structlog
 
 from bot.errors import UsageError
-from bot.model import pauses
-from bot.settings import Settings
+from bot.model import pauses, registry
+from bot.settings import PolicySettings, Settings
 
 log = structlog.get_logger()
 
@@ -31,8 +31,14 @@ def ask_to_resume(settings: Settings, accounts: Iterable[str]) -> None:
         pauses.resume(pointer, names)
 
 
+def pause_pointer(settings: Settings) -> Path:
+    """The path beside which a market's pauses are kept: its pointer, the default one where a rule decides."""
+    name = settings.policy.model
+    return Path(PolicySettings().model if registry.is_rule(name) else name)
+
+
 def _pointers(settings: Settings) -> list[Path]:
-    return list(dict.fromkeys(Path(market.policy.model) for market in settings.each_market()))
+    return list(dict.fromkeys(map(pause_pointer, settings.each_market())))
 
 
 class PauseWatcher:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
@@ -13,7 +12,7 @@ from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, is_confirmed_by, is_near
 from bot.market.reconcile import OVERLAP, needs_second_look, reconcile
 from bot.observers import NO_OBSERVERS, Observers
-from bot.service.pauses import PauseWatcher
+from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.waiter import Stopped, Waiter
 from bot.service.watch import FeedWatch
 from bot.settings import Settings
@@ -68,7 +67,7 @@ class Poller:
         """
         self.schedule, self.clock, self.ledger, self.feed, self.waiter = settings.schedule, clock, ledger, feed, waiter
         self.observers = observers
-        self.pauses = PauseWatcher(Path(settings.policy.model))
+        self.pauses = PauseWatcher(pause_pointer(settings))
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
         self._watch = FeedWatch(clock, self.bar, self.note)
         self.use(traders)

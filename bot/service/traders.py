@@ -40,7 +40,8 @@ def configured_accounts(settings: Settings) -> list[str]:
 
     Raises ModelError where the registry's pointer cannot be read.
     """
-    provide_shipped(Path(settings.policy.model))
+    if not registry.is_rule(settings.policy.model):
+        provide_shipped(Path(settings.policy.model))
     names: list[str] = []
     for market in settings.each_market():
         names += [market.account.name, *(name for name, _, _ in _challengers(market))]

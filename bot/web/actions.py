@@ -1,6 +1,5 @@
 """`/api/v1`: what changes something, for whoever shows the token. As the commands do: files beside the ledger."""
 
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import structlog
@@ -30,12 +29,11 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
     """The routes that change something."""
     settings, clock = figures.settings, figures.clock
     router = APIRouter(prefix="/api/v1", responses=_REFUSED, dependencies=[Depends(token)])
-    pointer = Path(settings.policy.model)
 
     @router.post("/models/rollback", response_model=schemas.Pointer, summary="Make the model before current again")
     def rollback() -> Response:
         try:
-            changed = registry.rollback(pointer, clock.now())
+            changed = registry.rollback(registry.require_registry(settings.policy.model), clock.now())
         except (ModelError, UsageError) as error:
             raise HTTPException(409, str(error)) from error
         log.info("rolled_back", model_id=changed.model_id)
@@ -45,6 +43,7 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
     def promote(
         model_id: Annotated[str, PathParameter(max_length=16, pattern="^[0-9a-f]+$", description="A model_id.")],
     ) -> Response:
+        pointer = registry.require_registry(settings.policy.model)
         try:
             found = registry.find_model_id(pointer, model_id)
         except (ModelError, UsageError) as error:

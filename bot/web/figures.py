@@ -107,7 +107,9 @@ class Figures:
         return found
 
     def models(self) -> dict[str, Any]:
-        """The registry's models, and which is current."""
+        """The registry's models, and which is current; none where a rule decides."""
+        if registry.is_rule(self.settings.policy.model):
+            return {"current": None, "models": []}
         pointer = Path(self.settings.policy.model)
         key = (registry.signature(pointer), tuple(registry.model_ids(pointer)))
         rows: list[dict[str, Any]] = self.source.once_a_bar("models", key, lambda: _models(pointer))
