@@ -15,7 +15,7 @@ REGISTRY := $(BIN)/python -c "from pathlib import Path; from bot.model import pr
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch --constraint requirements-torch.txt
 
-.PHONY: demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article lock clean
+.PHONY: demo setup test test-slow test-all coverage check format bench campaign screenshots swaps soak walk article lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -62,6 +62,9 @@ swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them
 
 soak: .venv/all ## BARS simulated hours under faults that come and go at random
 	$(BIN)/python -m tests.soak --bars $(BARS)
+
+screenshots: .venv/all ## pictures of the page and the report at two widths, light and dark, into var/screenshots (needs chromium)
+	$(BIN)/python -m tests.screenshots
 
 walk: .venv/all ## a year of CANDLES=file walked forward into OUT=folder: the daemon, and a round of refresh each month
 	$(BIN)/python -m tests.walk --candles $(CANDLES) --out $(or $(OUT),var/walk)

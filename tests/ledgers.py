@@ -1,6 +1,5 @@
 """Ledgers for the page and its tests: three accounts, a change of models, hours not traded on, as long as wanted."""
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from bot.ledger import (
     resume_account,
 )
 from bot.market import Candle, fill_gaps
-from bot.model import Model, load_model, registry
+from bot.model import Model
 from bot.simulator import generate_candles
 from bot.trading import MISSED, PAUSED, POLICY, SYNTHETIC, AccountTerms, DecidedBar, Trader, new_account_state
 from tests.harness import HOUR, MARKET, model_of
@@ -66,19 +65,26 @@ def decide(
         early = []
 
 
-def write_ledger(file: Path, bars: int, models: Sequence[Model], seed: int = 5, end: int | None = None) -> Path:
-    """A ledger of `main`, whose model changes two thirds through, `cautious` and `<b>fresh</b>`, which began late. The
-    last bar opens at `end`, where that is given.
+def write_ledger(
+    file: Path,
+    bars: int,
+    models: Sequence[Model],
+    seed: int = 5,
+    end: int | None = None,
+    names: tuple[str, str, str] = ("main", "cautious", "<b>fresh</b>"),
+) -> Path:
+    """A ledger of three accounts: the first one's model changes two thirds through, the third began late. The last bar
+    opens at `end`, where that is given.
     """
     candles = fill_gaps(generate_candles(WARMUP + bars, seed=seed, holes=0.001), HOUR)[: WARMUP + bars]
     shift = 0 if end is None else end - candles[-1].bar_time
     candles = [candle._replace(bar_time=candle.bar_time + shift) for candle in candles]
     ledger = open_writer(f"sqlite:///{file}")
-    terms = AccountTerms("main", MARKET)
+    terms = AccountTerms(names[0], MARKET)
     decide(ledger, Trader(terms, models[0]), candles[: WARMUP + 2 * bars // 3])
     decide(ledger, Trader(terms, models[1]), candles)
-    decide(ledger, Trader(terms._replace(name="cautious"), models[1], "argmax"), candles)
-    decide(ledger, Trader(terms._replace(name="<b>fresh</b>"), models[0]), candles[-(WARMUP + bars // 10) :])
+    decide(ledger, Trader(terms._replace(name=names[1]), models[1], "argmax"), candles)
+    decide(ledger, Trader(terms._replace(name=names[2]), models[0]), candles[-(WARMUP + bars // 10) :])
     with ledger.writing() as connection:
         add_event(connection, candles[WARMUP].bar_time + HOUR, "started", {"version": "0", "pid": 1})
     ledger.close()
@@ -101,15 +107,3 @@ def append_bar(file: Path, model: Model) -> int:
 def two_models() -> list[Model]:
     """Two small models that trade at some bars."""
     return [model_of(11, bias=(3.0, 0.0, 0.0)), model_of(12, bias=(3.5, 0.0, 0.5))]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Write a ledger to look at.")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--bars", type=int, default=4_000)
-    parser.add_argument("--end", type=int)
-    parser.add_argument("--registry", type=Path, default=Path("models/current"), help="whose models decide")
-    parsed_args = parser.parse_args()
-    pointer: Path = parsed_args.registry
-    found = [load_model(registry.model_folder(pointer, name)) for name in registry.model_ids(pointer)]
-    write_ledger(parsed_args.file, parsed_args.bars, [*found, *found][:2], end=parsed_args.end)

@@ -1,5 +1,6 @@
 """The server: uvicorn in this process, until SIGTERM or Ctrl-C."""
 
+import signal
 import socket
 
 import structlog
@@ -54,5 +55,7 @@ def serve(settings: Settings, clock: Clock) -> None:
     shown = f"[{address}]" if ":" in address else address
     log.info("serving", page=f"http://{shown}:{port}/", changes="token" if settings.serve.token else "off")
     notify("READY=1")
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has ended
+        signal.signal(number, lambda *_: None)
     with listening:
         server.run(sockets=[listening])

@@ -122,7 +122,10 @@ const charts = (() => {
   function moved(from, range) {
     if (!range || state.moving || !state.data) return;
     state.moving = true;
-    for (const one of Object.values(made)) if (one !== from) one.chart.timeScale().setVisibleLogicalRange(range);
+    for (const one of Object.values(made)) {
+      const scale = one.chart.timeScale(), now = scale.getVisibleLogicalRange();
+      if (one !== from && !(now && Math.abs(now.from - range.from) + Math.abs(now.to - range.to) < 1e-6)) scale.setVisibleLogicalRange(range);
+    }
     state.moving = false;
     clearTimeout(state.later);
     state.later = setTimeout(() => { mark(); refine(); }, 200);

@@ -47,8 +47,8 @@ def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def with_watch(source: Source) -> tuple[Watch, "asyncio.Task[None]"]:
     watch = Watch(source)
-    task = asyncio.create_task(watch.run())
-    return watch, task
+    watch._look()  # the first look only sees what is there
+    return watch, asyncio.create_task(watch.run())
 
 
 def test_bars_and_events_are_told(file: Path) -> None:
@@ -57,8 +57,6 @@ def test_bars_and_events_are_told(file: Path) -> None:
         watch, task = await with_watch(source)
         stream = watch.listen("", lambda: False)
         await until(stream, "heartbeat")
-        while watch._seen is None:
-            await asyncio.sleep(0.01)
         bar_time = await asyncio.to_thread(append_bar, file, two_models()[1])
         heard = await asyncio.wait_for(until(stream, "bar"), 10)
         assert heard[-1][2]["account"] == "main"
@@ -82,11 +80,10 @@ def test_a_lost_connection_misses_nothing(file: Path) -> None:
         source = Source(f"sqlite:///{file}")
         watch, task = await with_watch(source)
         (last_id, _, _) = (await until(watch.listen("", lambda: False), "heartbeat"))[-1]
-        while watch._seen is None:
-            await asyncio.sleep(0.01)
         times = [await asyncio.to_thread(append_bar, file, two_models()[1]) for _ in range(3)]
-        while len(watch._messages) < 3:
-            await asyncio.sleep(0.01)
+        listener = watch.listen(last_id, lambda: False)
+        for _ in range(3):
+            await asyncio.wait_for(until(listener, "bar"), 10)
         heard = await until(watch.listen(last_id, lambda: False), "heartbeat")
         assert [data["bar_time"] for _, kind, data in heard if kind == "bar"] == times
         later = await until(watch.listen(heard[1][0], lambda: False), "heartbeat")
@@ -104,14 +101,15 @@ def test_a_ledger_that_goes_and_comes_is_told_of(file: Path) -> None:
     async def scenario() -> None:
         source = Source(f"sqlite:///{file}")
         away = file.with_name("away.sqlite")
-        file.rename(away)
-        watch, task = await with_watch(source)
+        await asyncio.to_thread(file.rename, away)
+        watch = Watch(source)
+        task = asyncio.create_task(watch.run())
         stream = watch.listen("", lambda: False)
         heard = await asyncio.wait_for(until(stream, "waiting"), 10)
         assert "there is no ledger" in str(heard[-1][2]["detail"])
         with pytest.raises(NotReadyError), source.reading():
             pass
-        away.rename(file)
+        await asyncio.to_thread(away.rename, file)
         await asyncio.wait_for(until(stream, "ready"), 10)
         task.cancel()
         source.close()
@@ -128,7 +126,8 @@ def test_who_does_not_listen_is_let_go(file: Path, monkeypatch: pytest.MonkeyPat
         await until(stream, "heartbeat")
         for number in range(5):
             watch._tell("bar", {"bar_time": number})
-        assert [kind async for kind in stream] and not watch._listeners
+        assert [kind async for kind in stream]
+        assert not watch._listeners
 
     asyncio.run(scenario())
 
