@@ -3,7 +3,7 @@
 
 const charts = (() => {
   const L = window.LightweightCharts;
-  const POINTS = 1200; // asked for at most
+  const POINTS = 2400; // asked for at most
   const COARSE = 150; // fewer points than this in sight, and each stands for several bars: ask for finer ones
   const MARKED = 60; // trades that are marked in sight, the largest ones
   const DAY = 86400;
@@ -53,7 +53,7 @@ const charts = (() => {
       ],
     },
     chances: {
-      height: 180, format: percent, lines: [
+      height: 180, format: percent, range: [0, 100], lines: [
         ["hold", "hold", "--soft", percent, 100, "line"], ["buy", "buy", "--buy", percent, 100, "line"],
         ["sell", "sell", "--sell", percent, 100, "line"],
       ],
@@ -67,7 +67,7 @@ const charts = (() => {
       autoSize: true,
       layout: { background: { color: "transparent" }, textColor: ink, fontSize: 12, fontFamily: css("--font"), attributionLogo: false },
       grid: { vertLines: { visible: false }, horzLines: { color: line } },
-      rightPriceScale: { borderVisible: false, minimumWidth: 76 },
+      rightPriceScale: { borderVisible: false, minimumWidth: 76, ...(plan.range ? { scaleMargins: { top: 0.06, bottom: 0.03 } } : {}) },
       timeScale: {
         borderColor: line, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, rightOffset: 1,
         tickMarkFormatter: tick, lockVisibleTimeRangeOnResize: true,
@@ -291,7 +291,7 @@ const charts = (() => {
     state.account = account;
     const last = changed || !state.data ? (await ask(account, 0, 99999999999))?.last : state.data.last;
     if (last === undefined) return;
-    const fresh = await ask(account, seconds ? last - 4 * seconds : 0, 99999999999);
+    const fresh = await ask(account, seconds ? last - 3 * seconds : 0, 99999999999);
     if (!fresh) return;
     put(fresh);
     const end = fresh.times.at(-1);
