@@ -76,13 +76,34 @@ def open_file(file: Path) -> Ledger:
     """The SQLite ledger in `file` for its one writer. Raises what `open_writer` does."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise file_error(file, error) from error
+    _require_writable_file(file)
+    use = FileUse(file, exclusive=True)
+    return _prepared(Ledger(sqlite_engine(f"{file.as_uri()}?mode=rw", use.check), f"sqlite:///{file}", use), file)
+
+
+def require_writable(url: str) -> None:
+    """Raises LedgerError where no writer could open or make the ledger's file; changes nothing."""
+    file = sqlite_file(parse_url(url))
+    if file is None:
+        return
+    _require_writable_file(file)
+    try:
+        folder = next(folder for folder in file.parents if folder.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise LedgerError(f"the ledger {file} cannot be made: {folder} is not a folder that can be written to")
+    except OSError as error:
+        raise file_error(file, error) from error
+
+
+def _require_writable_file(file: Path) -> None:
+    try:
         # Root may write to anything; a file without any write permission was made so on purpose.
         if file.exists() and not (file.stat().st_mode & 0o222 and os.access(file, os.W_OK)):
             raise LedgerError(f"the ledger {file} is read-only: give it write permission, or use another ledger.url")
     except OSError as error:
         raise file_error(file, error) from error
-    use = FileUse(file, exclusive=True)
-    return _prepared(Ledger(sqlite_engine(f"{file.as_uri()}?mode=rw", use.check), f"sqlite:///{file}", use), file)
 
 
 def open_reader(url: str) -> Ledger:
