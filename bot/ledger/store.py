@@ -6,13 +6,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, func, insert, inspect, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from bot.errors import LedgerError
 from bot.ledger.copying import copy_database
-from bot.ledger.engines import display_name, lock_key, parse_url, postgres_engine, sqlite_engine, sqlite_file
+from bot.ledger.engines import (
+    bounded_engine,
+    display_name,
+    lock_key,
+    parse_url,
+    postgres_engine,
+    sqlite_engine,
+    sqlite_file,
+)
 from bot.ledger.failures import translated_errors
 from bot.ledger.file_lock import FileUse, file_error, is_locked
 from bot.ledger.older import FIRST_REVISION, show_as_current
@@ -134,7 +142,7 @@ def is_in_use(url: str) -> bool:
     if address.get_backend_name() == "sqlite":
         file = sqlite_file(address)
         return file is not None and is_locked(file)
-    engine = create_engine(address, poolclass=NullPool)
+    engine = bounded_engine(address, poolclass=NullPool)
     with translated_errors(display_name(address)), engine.connect() as connection:
         key = lock_key(connection.execute(text("SELECT current_database()")).scalar_one())
         held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = :key")
@@ -167,7 +175,7 @@ def check_pages(connection: Connection, name: str) -> None:
 def _reader(address: URL) -> Ledger:
     name = display_name(address)
     if address.get_backend_name() != "sqlite":
-        engine = create_engine(address, poolclass=NullPool)
+        engine = bounded_engine(address, poolclass=NullPool)
         return Ledger(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), name)
     file = sqlite_file(address)
     if file is None or not file.exists():
