@@ -186,6 +186,7 @@ class Loop:
         before.close()
         poller.use([account.trader for account in poller.account_states])
         log.warning("ledger_replaced", ledger=poller.ledger.name)
+        poller.note("ledger_replaced", ledger=poller.ledger.name)
 
     # ---- telling
 

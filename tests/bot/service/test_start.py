@@ -178,6 +178,7 @@ def test_a_copy_in_the_ledgers_place_is_gone_on_with(world: World) -> None:
 
     _daemon(world, replace, lambda: _at(world, 31), lambda: None)
     assert _hours(world) == [30, 31]
+    assert "ledger_replaced" in events_at(world.url)
 
 
 def test_another_ledger_in_its_place_ends_the_daemon(world: World) -> None:
