@@ -40,6 +40,7 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
             stamp,
             structlog.processors.format_exc_info,
             _redacted,
+            _readable_time,
             *([_printable, _readable_bar] if for_people else []),  # JSON escapes control characters itself
             render,
         ],
@@ -72,6 +73,11 @@ def _redacted(_logger: Any, _method: str, line: Any) -> Any:
 
 def _printable(_logger: Any, _method: str, line: Any) -> Any:
     return {name: printable(v) if isinstance(v, str) and name != "exception" else v for name, v in line.items()}
+
+
+def _readable_time(_logger: Any, _method: str, line: Any) -> Any:
+    bar_time = line.get("bar_time")
+    return line | {"bar_time": utc(bar_time)} if isinstance(bar_time, int) else line
 
 
 def _readable_bar(_logger: Any, _method: str, line: Any) -> Any:

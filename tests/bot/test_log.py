@@ -55,6 +55,12 @@ def test_a_bar_for_people_is_one_line_where_it_fits(
     assert {bar.step.decision.action for bar in made} == {"hold", "buy", "sell"}
 
 
+def test_times_of_bars_are_no_unix_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up(lambda: 0.0, people=False)
+    structlog.get_logger().warning("gap", bar_time=1577836800, bars=2)
+    assert json.loads(capsys.readouterr().err)["bar_time"] == "2020-01-01T00:00:00Z"
+
+
 def test_a_bar_for_machines_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up(lambda: 1577836800.0, people=False)
     log_bar(bars(1)[0])
