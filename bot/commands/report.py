@@ -10,7 +10,7 @@ from bot.console import add_accounts, add_config, add_json, print_result, read_s
 from bot.errors import UsageError
 from bot.ledger import open_reader, tables
 from bot.model import in_sample_warning
-from bot.report import Event, account_statistics, align_histories, long_lived, read_histories, render_page
+from bot.report import Event, account_statistics, align_histories, read_histories, render_page
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -32,11 +32,11 @@ def call(parsed_args: Namespace) -> int:
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         histories = read_histories(connection, settings.account.name, parsed_args.account)
-        aligned = align_histories(histories if parsed_args.account else long_lived(histories))
+        aligned, left_out = align_histories(histories)
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
     ledger.close()
-    text = render_page(histories, aligned, events, clock.now()).encode()
+    text = render_page(histories, aligned, events, clock.now(), left_out).encode()
     try:
         parsed_args.out.write_bytes(text)
     except OSError as error:

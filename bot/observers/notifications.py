@@ -27,6 +27,8 @@ _TROUBLE: Final = {
     "ledger_recovered": "the ledger can be written again",
     "clock_skew": "this clock is off the exchange's",
     "clock_skew_over": "this clock is right again",
+    "clock_behind": "this clock is before the newest decided bar, so nothing is decided",
+    "clock_behind_over": "this clock is past the newest decided bar again",
     "stale_feed": "the exchange's candles are old",
     "stale_feed_over": "the exchange's candles are new again",
     "suspect": "a price that is not believed yet",
@@ -201,6 +203,14 @@ def _words(key: str, value: Any) -> str:
     if key == "for_seconds":
         return f"for {span(value)}"
     return f"{key.replace('_', ' ')} {utc(value) if key == 'bar_time' else value}"
+
+
+def check_addresses(settings: Settings) -> int:
+    """How many addresses `notify.urls` has. Raises UsageError as `Notifier` does."""
+    urls = settings.notify.urls.split()
+    for number, url in enumerate(urls, start=1):
+        _sender(url, number)
+    return len(urls)
 
 
 def _sender(url: str, number: int) -> Callable[[str, str], None]:

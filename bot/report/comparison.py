@@ -5,24 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from bot.model import Array
 from bot.report.formatting import Html, money, mood, percent, ratio, signed, signed_percent, table, when
 from bot.report.history import AccountHistory, account_statistics, mix
-from bot.report.statistics import interval
-
-
-def long_lived(histories: Sequence[AccountHistory]) -> list[AccountHistory]:
-    """The first account, and those of its market that have at least half of its bars: one that lived only shortly would
-    cut the span of all.
-    """
-    main = histories[0]
-    return [
-        main,
-        *(
-            history
-            for history in histories[1:]
-            if history.terms.market == main.terms.market and 2 * len(history.bar_times) >= len(main.bar_times)
-        ),
-    ]
+from bot.report.intervals import total_interval
 
 
 def compare_accounts(aligned: Sequence[AccountHistory]) -> dict[str, Any]:
@@ -31,13 +17,21 @@ def compare_accounts(aligned: Sequence[AccountHistory]) -> dict[str, Any]:
     """
     rows = []
     for history in aligned:
-        excess = interval(history.values, history.holds)
-        timing = interval(history.values, mix(history))
+        excess = _interval(history.values, history.holds)
+        timing = _interval(history.values, mix(history))
         rows.append(account_statistics(history) | {"excess_ci95": excess, "timing_ci95": timing})
     span = {name: rows[0][name] for name in ("first", "last", "bars")}
     hold = {name: rows[0][f"hold_{name}"] for name in ("log_return", "sharpe", "max_drawdown")}
     in_sample = int(np.any([history.in_sample for history in aligned], axis=0).sum())
     return span | {"in_sample_bars": in_sample, "hold": hold, "accounts": rows}
+
+
+def _interval(values: Array, others: Array) -> tuple[float, float] | None:
+    """The 95 % interval of how much more log return `values` (n,) made than `others` (n,); None after a ruin."""
+    if values.min() <= 0 or others.min() <= 0:
+        return None
+    found = total_interval((np.diff(np.log(values)) - np.diff(np.log(others)))[:, None])
+    return found.low, found.high
 
 
 def comparison_table(found: dict[str, Any]) -> str:

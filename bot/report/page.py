@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bot.model import in_sample_warning
-from bot.report.charts import Dots, Line, Marks, Panel, chart, means
+from bot.report.charts import Dots, Line, Marks, Panel, chart, means, stretches
 from bot.report.comparison import compare_accounts, comparison_table
 from bot.report.formatting import (
     ahead,
@@ -65,6 +65,8 @@ _DEFINITIONS: Final = {
     "Commission, slippage": "what the trades paid to the exchange, and how much worse than the bar's close their fills "
     "were (negative: better), in quote currency.",
     "Probabilities": "what the policy gave to hold, buy and sell, means of short stretches of time.",
+    "In sample": "bars among the candles that the model learned from: what it did there does not show how it does on "
+    "new ones.",
     "Not traded on": "hours that the exchange did not have (synthetic), that came too late (missed, clock), or in a "
     "pause: the policy sees them, the account does nothing.",
 }
@@ -79,10 +81,14 @@ class Event(NamedTuple):
 
 
 def render_page(
-    histories: Sequence[AccountHistory], aligned: Sequence[AccountHistory], events: Sequence[Event], now: float
+    histories: Sequence[AccountHistory],
+    aligned: Sequence[AccountHistory],
+    events: Sequence[Event],
+    now: float,
+    left_out: Sequence[str] = (),
 ) -> str:
-    """The page for accounts, the main one first, made at `now` (Unix seconds). `aligned` are those to be compared, over
-    the hours that all of them decided; they are shown where there are several and such hours.
+    """The page for accounts, the main one first, made at `now` (Unix seconds). `aligned` is these accounts but for
+    those `left_out` over the hours that they all decided; it is shown where there are several.
     """
     main = histories[0]
     exchange, symbol, bar = _market(main)
@@ -96,7 +102,10 @@ def render_page(
         opened = " open" if place == 0 else ""
         parts.append(f"<details{opened}><summary>{head}</summary>{body}</details>" if several else body)
     if len(aligned) > 1:
-        parts.append(_beside(histories, aligned))
+        parts.append(_beside(aligned))
+    if left_out:
+        names = ", ".join(left_out)
+        parts.append(f'<p class="soft">Not side by side, for too few hours in common: {escape(names)}.</p>')
     parts += [_events(events), definitions(_DEFINITIONS)]
     return sheet(f"{main.terms.name} on {symbol}", about, now, parts)
 
@@ -114,7 +123,7 @@ def _market(history: AccountHistory) -> tuple[str, str, str]:
     return exchange, symbol, bar
 
 
-def _beside(histories: Sequence[AccountHistory], aligned: Sequence[AccountHistory]) -> str:
+def _beside(aligned: Sequence[AccountHistory]) -> str:
     lines = [
         Line(history.terms.name, 100 * history.values / max(history.values[0], 1e-300), _style(place))
         for place, history in enumerate(aligned)
@@ -125,19 +134,10 @@ def _beside(histories: Sequence[AccountHistory], aligned: Sequence[AccountHistor
         "100 at the first hour that all of them decided",
         aligned[0].bar_times,
         [Panel([*lines, hold], plain, height=320)],
-        Marks(),
-    )
-    shown = {history.terms.name for history in aligned}
-    others = [
-        f"{history.terms.name} ({len(history.bar_times):,} bars)"
-        for history in histories
-        if history.terms.name not in shown
-    ]
-    left_out = (
-        f"<p class='soft'>Not compared, as they lived too shortly: {escape(', '.join(others))}.</p>" if others else ""
+        Marks(in_sample=stretches(np.any([history.in_sample for history in aligned], axis=0))),
     )
     compared = comparison_table(compare_accounts(aligned))
-    return f"<section><h2>Side by side</h2>{compared}{left_out}{figure}</section>"
+    return f"<section><h2>Side by side</h2>{compared}{figure}</section>"
 
 
 def _style(place: int) -> str:
@@ -179,7 +179,7 @@ def _tiles(history: AccountHistory) -> str:
 def _charts(history: AccountHistory) -> str:
     quote, base = _units(history)
     untraded = [n for n, reason in enumerate(history.reasons) if reason not in (POLICY, MINIMUM)]
-    marks = Marks(swaps(history), untraded)
+    marks = Marks(swaps(history), untraded, stretches(history.in_sample))
     mixed, where = mix(history), {int(time): n for n, time in enumerate(history.bar_times)}
     sides = {side: [where[t] for t, fill in history.fills.items() if fill.side == side] for side in ("buy", "sell")}
     dots = [_dots(history, side, at) for side, at in sides.items()]
@@ -258,9 +258,8 @@ def _months(history: AccountHistory) -> str:
         gained = None if None in (row["value"], row["hold"]) else row["value"] - row["hold"]
         returns = [coloured(row["value"]), coloured(row["hold"]), coloured(row["mix"]), coloured(gained)]
         shares = [percent(row["max_drawdown"]), percent(row["exposure"])]
-        rows.append(
-            [row["month"], f"{row['bars']:,}", *returns, *shares, f"{row['trades']:,}", money(row["commission"])]
-        )
+        rest = [f"{row['trades']:,}", money(row["commission"]), f"{row['in_sample_bars']:,}"]
+        rows.append([row["month"], f"{row['bars']:,}", *returns, *shares, *rest])
     head = (
         "month",
         "bars",
@@ -272,6 +271,7 @@ def _months(history: AccountHistory) -> str:
         "in coins",
         "trades",
         "commission",
+        "bars in sample",
     )
     return f"<h3>Months</h3>{table(head, rows, '', 'Months')}"
 
@@ -281,10 +281,11 @@ def _models(history: AccountHistory) -> str:
     rows = []
     for start, end in zip(begins, [*begins[1:], len(history.models)], strict=True):
         returns = [change(values[max(start - 1, 0) : end]) for values in (history.values, history.holds)]
-        rows.append([history.models[start], when(history.bar_times[start]), f"{end - start:,}", *returns])
+        bars = [f"{end - start:,}", f"{int(history.in_sample[start:end].sum()):,}"]
+        rows.append([history.models[start], when(history.bar_times[start]), *bars, *returns])
     shown = rows[-_EVENTS_SHOWN:]
     head = "Models" if len(shown) == len(rows) else f"Models: the newest {len(shown)} of {len(rows)} stretches"
-    return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'account', 'holding'), shown, '', 'Models')}"
+    return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'in sample', 'account', 'holding'), shown, '', 'Models')}"
 
 
 def _events(events: Sequence[Event]) -> str:

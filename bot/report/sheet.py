@@ -19,13 +19,20 @@ class Tile(NamedTuple):
 
 def sheet(title: str, about: str, made_at: float, parts: Sequence[str]) -> str:
     """The whole page. `about` says in a sentence what is shown, `made_at` is in Unix seconds."""
+    return document(
+        title,
+        f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)} Made at {when(made_at)} UTC.</p></header>'
+        f"<main>{''.join(parts)}</main>",
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A page of HTML that needs nothing else, in the style of the report. `body` is HTML, `title` is text."""
     style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><header><h1>{escape(title)}</h1>"
-        f'<p class="soft">{escape(about)} Made at {when(made_at)} UTC.</p></header><main>{"".join(parts)}</main>'
-        "</body></html>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
     )
 
 

@@ -9,8 +9,7 @@ import structlog
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
-from bot.market import Candle, Feed, is_confirmed_by, is_near
-from bot.market.reconcile import OVERLAP, needs_second_look, reconcile
+from bot.market import Candle, Feed, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.waiter import Stopped, Waiter
@@ -87,6 +86,7 @@ class Poller:
         as if it had not been decided), Stopped between two bars. What was committed before stays.
         """
         self.ledger.check_file()
+        self.check_clock()
         if not self._in_sync:
             self.use([account.trader for account in self.account_states])
         since = self._fetch_since()
@@ -95,7 +95,7 @@ class Poller:
             stored = reading.read_candles_between(connection, self.market, since, end)
         fetched = self._fetch(since, stored)
         self._watch.check_overlap(self.ledger, stored, fetched)
-        reconciled = reconcile(stored, fetched, self.bar, self._is_confirmed)
+        reconciled = reconcile.reconcile(stored, fetched, self.bar, self._is_confirmed)
         self._watch.check_skew(self.feed.skew)
         self._watch.check_age(fetched[-1], has_accounts=self._has_accounts())
         self._watch.check_suspect(reconciled.suspect, has_accounts=self._has_accounts())
@@ -107,6 +107,10 @@ class Poller:
         """Whether every bar that had closed at `now` is decided."""
         newest = newest_closed(now, self.bar)
         return all(account.bar_time is not None and account.bar_time >= newest for account in self.account_states)
+
+    def check_clock(self) -> None:
+        """Report a clock that is before the newest decided bar."""
+        self._watch.check_clock(max((a.bar_time for a in self.account_states if a.bar_time is not None), default=None))
 
     def check_ledger(self) -> None:
         """Raises LedgerError where the ledger does not answer."""
@@ -135,7 +139,7 @@ class Poller:
     def _fetch_since(self) -> int:
         decided = [account.bar_time for account in self.account_states if account.bar_time is not None]
         newest = newest_closed(self.clock.now(), self.bar)
-        first = min([*decided, newest]) - (OVERLAP - 1) * self.bar
+        first = min([*decided, newest]) - (reconcile.OVERLAP - 1) * self.bar
         if len(decided) < len(self.account_states):
             bars = self.schedule.warmup_bars + _SPARE_BARS
             first = min(first, newest - bars * self.bar)
@@ -144,7 +148,7 @@ class Poller:
     def _fetch(self, since: int, stored: Sequence[Candle]) -> list[Candle]:
         """The exchange's closed candles; asked for twice where the first answer has a hole or a suspect price."""
         fetched = self._ask(lambda: self.feed.closed_candles(since))
-        if needs_second_look(stored, fetched, self.bar):
+        if reconcile.needs_second_look(stored, fetched, self.bar):
             again = self._ask(lambda: self.feed.closed_candles(since))
             if again[: len(fetched)] != fetched:
                 raise ExchangeError("the exchange gave two different answers to one request")

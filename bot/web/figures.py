@@ -10,7 +10,7 @@ from bot.errors import HourhandError, UsageError
 from bot.ledger import is_in_use, pages
 from bot.model import registry
 from bot.observers import account_statuses
-from bot.report import Event, account_statistics, align_histories, compare_accounts, long_lived, render_page
+from bot.report import Event, account_statistics, align_histories, compare_accounts, render_page
 from bot.service import paused_accounts
 from bot.settings import Settings
 from bot.web.source import Source
@@ -78,7 +78,7 @@ class Figures:
     def _compare(self, names: Sequence[str]) -> dict[str, Any]:
         if not names:
             raise UsageError("no account has decided a bar yet")
-        aligned = align_histories([self.source.series(name).history for name in names])
+        aligned, _ = align_histories([self.source.series(name).history for name in names], keep_all=True)
         if not aligned:
             raise UsageError(f"the accounts {', '.join(names)} have no hours in common")
         return compare_accounts(aligned)
@@ -97,7 +97,8 @@ class Figures:
             span = pages.Span(float("-inf"), float("inf"), _EVENTS_IN_REPORT, newest_first=True)
             rows = pages.page_of_events(connection, None, span)
         events = [Event(row["at"], row["kind"], json.dumps(row["detail"])) for row in reversed(rows)]
-        return render_page(histories, align_histories(long_lived(histories)), events, self.clock.now())
+        aligned, left_out = align_histories(histories)
+        return render_page(histories, aligned, events, self.clock.now(), left_out)
 
     def statistics(self, name: str) -> dict[str, Any]:
         """The account in numbers, over all its bars; kept until the next bar."""

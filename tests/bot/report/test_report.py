@@ -17,10 +17,17 @@ from bot.errors import UsageError
 from bot.ledger import Ledger, account_summary, open_reader, open_writer
 from bot.market import fill_gaps
 from bot.report import Event, account_statistics, align_histories, render_page, thinned
-from bot.report.charts import BUCKETS, Line, Marks, Panel, chart, means, ticks
-from bot.report.comparison import long_lived
+from bot.report.charts import BUCKETS, Line, Marks, Panel, chart, means, stretches, ticks
 from bot.report.formatting import short
-from bot.report.history import AccountHistory, account_names, history_of, mix, months, read_history
+from bot.report.history import (
+    AccountHistory,
+    account_names,
+    history_of,
+    mix,
+    models_by_last_bar,
+    months,
+    read_history,
+)
 from bot.report.records import cut_record, join_records
 from bot.report.statistics import drawdowns
 from bot.service import replay_candles
@@ -138,8 +145,9 @@ def test_a_cut_in_the_middle_starts_from_the_worth_before_its_first_action(ledge
 
 def test_accounts_are_compared_over_the_hours_they_share(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        both = align_histories([read_history(connection, name) for name in account_names(connection, "main")])
+        both, left_out = align_histories([read_history(connection, name) for name in account_names(connection, "main")])
     ledger.close()
+    assert left_out == []
     assert [one.terms.name for one in both] == ["main", "<b>"]
     assert np.array_equal(both[0].bar_times, both[1].bar_times)
     assert [len(one.bar_times) for one in both] == [len(fill_gaps(CANDLES[:1_500], HOUR)) - 200] * 2
@@ -237,7 +245,7 @@ def test_the_page_holds_together_and_fetches_nothing(ledger: Ledger) -> None:
     events = [
         Event(histories[0].bar_times[5] + 3620.0, "model_rejected", json.dumps({"error": "<script>", "pointer": "x"}))
     ]
-    text = render_page(histories, align_histories(histories), events, NOW)
+    text = render_page(histories, [histories[1]] * 2, events, NOW)
     outline = Outline()
     outline.feed(text)
     assert outline.open == []
@@ -318,11 +326,14 @@ def test_accounts_without_common_hours_have_a_page_without_a_comparison(ledger: 
             read_history(connection, "main", 0, RUN[300].bar_time),
             read_history(connection, "<b>", RUN[400].bar_time),
         )
-        together = align_histories([early, late])
+        assert align_histories([early, late], keep_all=True) == ([], [])
+        together, left_out = align_histories([early, late])
     ledger.close()
-    assert together == []
-    text = render_page([early, late], together, [], NOW)
-    assert "Accounts side by side" not in text
+    assert [one.terms.name for one in together] == ["main"]
+    assert left_out == ["<b>"]
+    text = render_page([early, late], together, [], NOW, left_out)
+    assert "<h2>Side by side" not in text
+    assert "too few hours in common: &lt;b&gt;" in text
     assert text.count("<details") == 2
 
 
@@ -330,14 +341,45 @@ def test_drawdown_is_from_the_highest_before() -> None:
     assert drawdowns(np.array([100.0, 80.0, 120.0, 90.0, 120.0])).tolist() == [0.0, 1 - 0.8, 0.0, 0.25, 0.0]
 
 
-def test_the_main_account_comes_first_and_short_lives_cut_nothing(ledger: Ledger) -> None:
-    whole, late = read(ledger, "main", "<b>")
-    short = history_of(cut_record(late.record, int(late.bar_times[-50]), int(late.bar_times[-1]) + 1))
-    assert [history.terms.name for history in long_lived([whole, late, short])] == ["main", "<b>"]
-    text = render_page([whole, short], align_histories(long_lived([whole, short])), [], NOW)
-    assert "Side by side" not in text
-    both = render_page([whole, late, short], align_histories([whole, late]), [], NOW)
-    assert both.index("Account main") < both.index("Side by side")
+def test_one_short_lived_account_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    ledger = open_writer(f"sqlite:///{tmp_path}/several.sqlite")
+    spans = {"main": (0, 400), "long": (100, 400), "hour": (388, 400), "gone": (10, 30)}
+    for name, (first, end) in spans.items():
+        replay_candles(ledger, Trader(AccountTerms(name, MARKET), model_of(11)), RUN[first:end], 10)
+    with ledger.reading() as connection:
+        whole = [read_history(connection, name) for name in spans]
+        aligned, left_out = align_histories(whole)
+        pair, none = align_histories([whole[0], whole[2]])
+    ledger.close()
+    assert [(one.terms.name, len(one.bar_times)) for one in aligned] == [("main", 290), ("long", 290)]
+    assert sorted(left_out) == ["gone", "hour"]
+    assert [len(one.bar_times) for one in pair] == [2, 2]  # the only other one is what is asked for
+    assert none == []
+    text = render_page(whole, aligned, [], NOW, left_out)
+    assert "<h2>Side by side" in text
+    assert "too few hours in common" in text
+
+
+def test_the_newest_model_is_the_last_after_a_rollback(ledger: Ledger) -> None:
+    with ledger.reading() as connection:
+        history = read_history(connection, "main")._replace(models=["a", "b", "b", "a"])
+    ledger.close()
+    assert models_by_last_bar(history) == ["b", "a"]
+
+
+def test_bars_in_sample_are_marked_in_every_chart_and_counted_in_the_tables(ledger: Ledger) -> None:
+    with ledger.reading() as connection:
+        history = read_history(connection, "main")
+    ledger.close()
+    in_sample = np.zeros(len(history.bar_times), dtype=bool)
+    in_sample[10:40] = in_sample[50:60] = True
+    clean = render_page([history], [history], [], NOW)
+    marked = render_page([history._replace(in_sample=in_sample)], [history], [], NOW)
+    assert stretches(in_sample) == [(10, 39), (50, 59)]
+    assert 'class="learned"' not in clean
+    assert marked.count('<path class="learned"') == marked.count("<svg")
+    assert sum(row["in_sample_bars"] for row in months(history._replace(in_sample=in_sample))) == 40
+    assert "bars in sample" in marked
 
 
 def test_it_says_when_it_was_made_and_how_good_the_trades_were(ledger: Ledger) -> None:
