@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 from bot.clock import newest_closed
 from bot.ledger import open_writer
 from bot.model import load_model, registry
+from tests.bot.web.server import wait_for
 from tests.harness import HOUR, environment
 from tests.ledgers import two_models, write_ledger
 
@@ -72,6 +73,7 @@ def world() -> Iterator[str]:
         command = [sys.executable, "-m", "bot", "serve", "--port", str(port)]
         server = subprocess.Popen(command, env=environment(PYTHONPATH=str(Path.cwd()), **env), cwd=folder)
         try:
+            wait_for(f"http://127.0.0.1:{port}/")
             yield f"http://127.0.0.1:{port}/"
         finally:
             server.terminate()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bot.commands.serve import require_web
 from bot.console import add_config, add_json, print_result
 from bot.demo import Narrator, Scenario, ended_by_signals, run_demo
 from bot.errors import UsageError
@@ -21,20 +22,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the ledger, and settings to look at it, in this folder"
     )
+    parser.add_argument("--page", action="store_true", help="open the page beside it, to watch it trade (extra web)")
     parser.epilog = (
         "No network, no money, nothing left behind: an exchange on this machine with generated prices, and the daemon\n"
         "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses\n"
-        "policy.model and policy.mode.\n\nexample: hourhand demo --keep demo"
+        "policy.model and policy.mode.\n\nexample: hourhand demo --page\n         hourhand demo --keep demo"
     )
 
 
 def call(parsed_args: Namespace) -> int:
     """Perform the demo; 0 where everything was as it should be, else 1."""
     settings = load_settings(parsed_args.config)
+    if parsed_args.page:
+        require_web()
     narrator = Narrator(sys.stderr if parsed_args.json else sys.stdout)
     started = time.monotonic()
     with _folder(parsed_args.keep) as folder, ended_by_signals():
-        result = run_demo(folder, settings, narrator, Scenario())
+        result = run_demo(folder, settings, narrator, Scenario(), with_page=parsed_args.page)
     result |= {"seconds": round(time.monotonic() - started, 1), "ledger": str(folder) if parsed_args.keep else None}
     narrator.conclude(result, parsed_args.keep)
     if parsed_args.json:

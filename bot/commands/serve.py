@@ -1,12 +1,16 @@
 """`hourhand serve`."""
 
 from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
+from typing import Final
 
 import msgspec
 
 from bot.console import add_config, read_settings
 from bot.errors import UsageError
 from bot.log import set_up
+
+_EXTRA: Final = ("fastapi", "uvicorn", "litecharts")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,9 +32,15 @@ def call(parsed_args: Namespace) -> int:
     if not 1 <= given.get("port", 1) <= 65_535:
         raise UsageError(f"serve: --port {given['port']}: choose 1 to 65535")
     set_up(clock.now)
-    try:
-        from bot.web import serve  # noqa: PLC0415 - the extra `web`
-    except ImportError as error:
-        raise UsageError("hourhand serve needs the extra web: pip install 'hourhand[web]'") from error
+    require_web()
+    from bot.web import serve  # noqa: PLC0415 - the extra `web`
+
     serve(msgspec.structs.replace(settings, serve=msgspec.structs.replace(settings.serve, **given)), clock)
     return 0
+
+
+def require_web() -> None:
+    """Raises UsageError where the extra `web` is not installed."""
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        raise UsageError("hourhand serve needs the extra web: pip install 'hourhand[web]'")

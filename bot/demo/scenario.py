@@ -15,7 +15,7 @@ from bot.clock import Clock, read_clock, utc
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
 from bot.ledger import open_reader, reading
-from bot.model import provide_shipped, registry
+from bot.model import registry
 from bot.settings import Settings
 from bot.simulator import OUTAGE, LoopbackExchange, generate_candles
 from bot.trading import MISSED, SYNTHETIC
@@ -92,8 +92,7 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
         model = base.policy.model
         if not registry.is_rule(model):
-            provide_shipped(Path(model))
-            model = str(Path(model).resolve())
+            model = str(registry.resolve_model(Path(model)).resolve())  # not its pointer, nor the pauses beside it
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
             f"[policy]\nmodel = {json.dumps(model)}\nmode = {json.dumps(base.policy.mode)}\n\n"

@@ -1,11 +1,7 @@
 """The page in a real browser, over ten years of bars: three accounts, a swap, missed hours."""
 
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.bot.web.conftest import TOKEN, settings_for
-from tests.harness import environment
+from tests.bot.web.conftest import TOKEN
+from tests.bot.web.server import Server
 from tests.ledgers import append_bar, two_models, write_ledger
 from tests.screenshots import chromium
 
@@ -25,42 +21,6 @@ pytestmark = [
 ]
 BARS = 87_600
 CHARTS = ("price", "exposure", "equity", "drawdown", "chances", "costs")
-
-
-class Server:
-    """`hourhand serve` in a process of its own."""
-
-    def __init__(self, folder: Path, file: Path, port: int = 0, **env: str) -> None:
-        self.file = file
-        with socket.create_server(("127.0.0.1", port)) as free:
-            self.port = free.getsockname()[1]
-        settings = settings_for(folder, f"sqlite:///{file}")
-        self.pointer = Path(settings.policy.model)
-        self.url = f"http://127.0.0.1:{self.port}/"
-        names = {"HOURHAND_LEDGER__URL": settings.ledger.url, "HOURHAND_POLICY__MODEL": settings.policy.model, **env}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bot", "serve", "--port", str(self.port)],
-            env=environment(PYTHONPATH=str(Path(__file__).parents[3]), **names),
-            cwd=folder,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def stop(self) -> int:
-        """Ask it to end; its exit code."""
-        self.process.terminate()
-        return self.process.wait(20)
-
-    def wait(self) -> None:
-        """Until it answers."""
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            try:
-                urllib.request.urlopen(self.url + "api/v1/models", timeout=5).close()
-            except OSError:
-                time.sleep(0.1)
-            else:
-                return
-        raise AssertionError("hourhand serve does not answer")
 
 
 @pytest.fixture(scope="module")
