@@ -51,7 +51,7 @@ def _in_pieces(connection: Connection, query: Select[Any]) -> AccountColumns:
     numbers: list[Array] = [np.zeros((0, len(_CANDLE) + len(_NUMBERS)))]
     texts: tuple[list[str], list[str]] = ([], [])
     known: dict[str, str] = {}  # one object for each text, however many rows have it
-    for rows in connection.execution_options(yield_per=_PIECE).execute(query).partitions():
+    for rows in connection.execute(query.execution_options(yield_per=_PIECE)).partitions():
         columns = list(zip(*rows, strict=True))
         times.append(np.array(columns[0], np.int64))
         wide = columns[1 : -len(_TEXTS)]

@@ -53,7 +53,7 @@ def currencies(market: str) -> tuple[str, str]:
 
 
 def _changes_table(name: str, total: Changes, today: Changes) -> str:
-    names = ("account", "holding", "constant mix")
+    names = ("account", "holding", "mix")
     rows = zip(names, today, total, strict=True)
     body = "".join(
         f'<tr><th scope="row">{what}</th>{_change_cell(day)}{_change_cell(whole)}</tr>' for what, day, whole in rows
