@@ -14,6 +14,7 @@ from bot.errors import LedgerError, UsageError
 from bot.ledger import newest_link, open_reader, reading
 from bot.observers.health import Health, check_health, span
 from bot.observers.outage import Outage
+from bot.observers.threads import NotSentError
 from bot.settings import Settings
 from bot.trading import MISSED, AccountState, DecidedBar, Decision, Fill
 
@@ -88,12 +89,17 @@ class Notifier:
             self._say(f"{_TROUBLE[kind]}: {words}")
 
     def tick(self, *, last: bool) -> bool:
-        """Send what there is to say. Raises OSError with Apprise's reason where a service did not take it."""
+        """Send what there is to say. Raises NotSentError with Apprise's reason where a service did not take it, which
+        counts as a message: a service may have delivered what it then refused.
+        """
         self._look()
         if not self.lines or not (last or monotonic() >= self.sent_at + self.settings.notify.every_seconds):
             return False
         more = [f"and {self.left_out} more before these"] if self.left_out else []
-        self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        try:
+            self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        except OSError as error:
+            raise NotSentError(str(error), self.settings.notify.every_seconds) from error
         self.lines.clear()
         self.left_out = 0
         self.sent_at = monotonic()
