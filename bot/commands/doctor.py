@@ -3,7 +3,6 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
@@ -19,7 +18,7 @@ from bot.ledger import (
     resume_account,
 )
 from bot.market import Candle, Feed, reconcile
-from bot.model import load_model, resolve_model
+from bot.model import describe, named_model
 from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
 from bot.service import SKEW_WARNING, STALE_BARS, load_traders
@@ -81,9 +80,8 @@ def _is_there(url: str) -> bool:
 
 
 def _model(settings: Settings) -> str:
-    folder = resolve_model(Path(settings.policy.model))
-    model = load_model(folder)
-    return f"{model.model_id}, features {model.features.name!r}, from {folder}"
+    model = named_model(settings.policy.model)
+    return f"{model.model_id}, {describe(model)}, from {settings.policy.model}"
 
 
 def _accounts(settings: Settings, clock: Clock) -> str:

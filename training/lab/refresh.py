@@ -56,7 +56,7 @@ def run_refresh(settings: Settings, clock: Clock, *, config: Path | None, dry_ru
     model stays.
     """
     plan = _round(settings, clock)
-    pointer = Path(settings.policy.model)
+    pointer = registry.require_registry(settings.policy.model)
     provide_shipped(pointer)
     current = load_model(resolve_model(pointer)) if os.path.lexists(pointer) else None  # a dead link is a broken model
     given = ["--config", str(config)] if config else []
