@@ -15,7 +15,7 @@ from bot.market.transport import Session
 
 
 class NonsenseError(Exception):
-    """A reply of which ccxt's parsers would make something that was not said."""
+    """A reply of which ccxt's parsers would make something that was not sent."""
 
 
 class Venue:

@@ -81,7 +81,7 @@ def policy_runs(
 ) -> Runs:
     """The daemon's policy on the span, once for each seed: same network, rounding, draw and fills, R accounts at once.
 
-    `progress` is told how many bars are done. Raises ModelError where the network's arithmetic overflows.
+    `progress` receives the number of bars done. Raises ModelError where the network's arithmetic overflows.
     """
     policy, features = model.policy, model.features
     market = market_observations(features, numbers(span.candles))

@@ -12,7 +12,7 @@ from bot.errors import UsageError
 from bot.market import Candle, fill_gaps
 from bot.model import ACTIONS, Model
 from bot.trading import POLICY, SYNTHETIC, AccountTerms, Rules, Trader, hold_value_at
-from training.evaluation import Runs, evaluated, figures, hold_values, policy_runs, span_of
+from training.evaluation import Runs, evaluate_model, evaluation_statistics, hold_values, policy_runs, span_of
 from training.evaluation.backtest import counts, mix_values, random_runs, turnover
 
 Walk = Callable[..., list[Candle]]
@@ -171,11 +171,11 @@ def test_a_backtest_is_the_trader_whatever_fills_cost_and_minimums_are(
 
 def test_the_parts_of_the_timing_add_up_to_it(walk: Walk, make_model: MakeModel) -> None:
     span = span_of(walk(400), None, None, 3600)
-    done = evaluated(make_model(seed=5), span, runs=3, slippage_bps=20.0)
-    result = figures(done)
+    done = evaluate_model(make_model(seed=5), span, runs=3, slippage_bps=20.0)
+    result = evaluation_statistics(done)
     parts = result["timing_parts"]
     assert sum(parts.values()) == pytest.approx(result["timing_log_return"]["value"], abs=1e-12)
     assert parts["cost"] < 0
     assert -parts["cost"] == pytest.approx(result["cost"], rel=0.02)
-    free = figures(evaluated(make_model(seed=5), span, runs=3, rules=RULES._replace(commission=0.0)))
+    free = evaluation_statistics(evaluate_model(make_model(seed=5), span, runs=3, rules=RULES._replace(commission=0.0)))
     assert free["timing_parts"]["cost"] == pytest.approx(0.0, abs=1e-12)
