@@ -57,7 +57,7 @@ class Feed:
         if timeframes.get(settings.timeframe) is None:
             known = ", ".join(timeframes)
             raise UsageError(f"exchange.timeframe = {settings.timeframe!r}: {settings.id} has {known}")
-        self._venue.feeds += 1
+        self._venue.feeds.add(self)
         self._page = 0  # candles a request, once the market list was believed
         self._lacking = 0  # the number of the market list that did not have the symbol
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from bot.clock import Clock
 from bot.errors import UsageError
@@ -27,7 +28,7 @@ class Venue:
 
     def __init__(self, exchange_id: str, base_url: str, clock: Clock) -> None:
         """No request is made here. Raises UsageError that names the setting that ccxt cannot serve."""
-        self.feeds = 0
+        self.feeds: WeakSet[Any] = WeakSet()
         self.list_number = 0  # of the list of markets in the client, 0 where there is none
         self._id, self._base_url, self._clock = exchange_id, base_url, clock
         self._client = self._new_client()
@@ -71,7 +72,7 @@ class Venue:
 
     def turn(self, cost: float) -> float:
         """Seconds of the machine until the next request, of this cost, may start. Its place is taken by asking."""
-        paced = not self._base_url or self.feeds > 1
+        paced = not self._base_url or len(self.feeds) > 1
         seconds = self._clock.real(self._client.rateLimit / 1000 * cost) if paced else 0.0
         with self._lock:
             now = time.monotonic()
