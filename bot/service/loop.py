@@ -117,9 +117,9 @@ class Loop:
         reload = self.markets.watcher.reload()
         if reload is not None:
             for sentence in reload.rejected:
-                self._reject_model(sentence)
+                self._reject(sentence)
             for sentence in self.markets.set_traders(reload.traders):
-                self._reject_model(sentence)
+                self._reject(sentence)
         for market in self.markets:
             if market.poll is None and market.next_traders is not None:
                 self._use(market, market.next_traders)
@@ -128,14 +128,18 @@ class Loop:
         try:
             market.use(traders)
         except UsageError as error:
-            self._reject_model(str(error))
+            self._reject(str(error))
         except (LedgerUnavailableError, LedgerInUseError):
             market.next_traders = list(traders)
         else:
             self.markets.show_accounts()
             log.info("models", **{trader.terms.name: trader.model.model_id for trader in traders})
 
-    def _reject_model(self, sentence: str) -> None:
+    def _reject(self, sentence: str) -> None:
+        if sentence.startswith(("settings", "market ")):
+            log.warning("settings_rejected", error=sentence)
+            self.markets.note("settings_rejected", error=sentence)
+            return
         log.warning("model_rejected", error=sentence)
         self.markets.note("model_rejected", error=sentence, pointer=self.markets.watcher.pointed_model())
 

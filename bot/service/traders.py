@@ -136,8 +136,8 @@ def _refuse(_name: str, error: HourhandError) -> NoReturn:
 def _market_traders(
     settings: Settings, models: dict[Path, Model], failed: Callable[[str, HourhandError], object]
 ) -> list[Trader]:
-    """The traders of the market that the settings describe. `models` are those that are loaded already, by their folders;
-    `failed(name, error)` is called for a challenger whose model cannot be used.
+    """The traders of the market that the settings describe. `models` are those that are loaded already, by their
+    folders; `failed(name, error)` is called for a challenger whose model cannot be used.
 
     Raises ModelError or UsageError where the main account's model cannot be used.
     """
