@@ -1,5 +1,7 @@
+from .health import NewestBar as NewestBar
 from .health import allowed_lag as allowed_lag
 from .health import check_health as check_health
+from .health import check_markets as check_markets
 from .health import unknown as unknown
 from .outage import Outage as Outage
 from .setup import attended as attended
