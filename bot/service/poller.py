@@ -9,8 +9,7 @@ import structlog
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
-from bot.market import Candle, Feed, is_confirmed_by, is_near
-from bot.market.reconcile import OVERLAP, needs_second_look, reconcile
+from bot.market import OVERLAP, Candle, Feed, is_confirmed_by, is_near, needs_second_look, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.waiter import Request
 from bot.service.watch import FeedWatch

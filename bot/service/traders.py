@@ -1,7 +1,6 @@
 """Which traders there are: each market's main account with its current model, and the challengers beside it."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -9,7 +8,7 @@ from typing import NamedTuple, NoReturn
 from msgspec.structs import replace
 
 from bot.errors import HourhandError, ModelError, UsageError
-from bot.model import Model, load_model, model_folder, read_pointer, registry, resolve_model
+from bot.model import Model, model_folder, named_model, read_pointer, registry, trained_timeframe
 from bot.settings import AccountSettings, Settings
 from bot.trading import Trader, terms_of
 
@@ -32,19 +31,16 @@ def load_traders(settings: Settings) -> list[Trader]:
     Raises ModelError where a model cannot be used, UsageError where two accounts have one name or a model is of
     another timeframe.
     """
-    models: dict[Path, Model] = {}
+    models: dict[str, Model] = {}
     traders = [trader for market in settings.each_market() for trader in _market_traders(market, models, _refuse)]
     _require_distinct(traders)
     return traders
 
 
 def require_timeframe(model: Model, settings: Settings) -> None:
-    """Raises UsageError where the model was trained on bars of another length; a manifest that does not say counts as
-    hourly, and `policy.any_timeframe` allows any.
-    """
-    trained: object = json.loads(model.manifest)["training"].get("timeframe", "1h")
-    wanted = settings.exchange.timeframe
-    if trained != wanted and not settings.policy.any_timeframe:
+    """Raises UsageError where the model was trained on bars of another length; `policy.any_timeframe` allows any."""
+    trained, wanted = trained_timeframe(model), settings.exchange.timeframe
+    if trained not in (None, wanted) and not settings.policy.any_timeframe:
         raise UsageError(
             f"model {model.model_id} was trained on bars of {trained}, and exchange.timeframe is {wanted}: use a model "
             "of that timeframe, or set policy.any_timeframe = true"
@@ -80,7 +76,7 @@ class TraderWatcher:
             return None
         self._signatures = signatures
         before = {trader.terms.name: trader for trader in self.traders}
-        models: dict[Path, Model] = {}
+        models: dict[str, Model] = {}
         kept: list[Trader] = []
         loaded: list[Trader] = []
 
@@ -134,23 +130,23 @@ def _refuse(_name: str, error: HourhandError) -> NoReturn:
 
 
 def _market_traders(
-    settings: Settings, models: dict[Path, Model], failed: Callable[[str, HourhandError], object]
+    settings: Settings, models: dict[str, Model], failed: Callable[[str, HourhandError], object]
 ) -> list[Trader]:
-    """The traders of the market that the settings describe. `models` are those that are loaded already, by their
-    folders; `failed(name, error)` is called for a challenger whose model cannot be used.
+    """The traders of the market that the settings describe. `models` are those that are loaded already, by how the
+    settings name them; `failed(name, error)` is called for a challenger whose model cannot be used.
 
     Raises ModelError or UsageError where the main account's model cannot be used.
     """
     main = Trader(
         terms_of(settings),
-        _model(settings, Path(settings.policy.model), models),
+        _model(settings, settings.policy.model, models),
         settings.policy.mode,
         settings.account.initial_share,
     )
     found = [main]
-    for name, path, mode in _challengers(settings):
+    for name, model_name, mode in _challengers(settings):
         try:
-            model = _model(settings, path, models)
+            model = _model(settings, model_name, models)
         except ModelError as error:
             failed(name, ModelError(f"challenger {name}: {str(error).removeprefix('policy.model: ')}"))
         except UsageError as error:
@@ -160,26 +156,25 @@ def _market_traders(
     return found
 
 
-def _model(settings: Settings, path: Path, models: dict[Path, Model]) -> Model:
-    folder = resolve_model(path)
-    if folder not in models:
-        models[folder] = load_model(folder)
-    require_timeframe(models[folder], settings)
-    return models[folder]
+def _model(settings: Settings, name: str, models: dict[str, Model]) -> Model:
+    if name not in models:
+        models[name] = named_model(name)
+    require_timeframe(models[name], settings)
+    return models[name]
 
 
-def _challengers(settings: Settings) -> list[tuple[str, Path, str]]:
-    """Account, model and mode of each challenger and shadow."""
+def _challengers(settings: Settings) -> list[tuple[str, str, str]]:
+    """Account, name of the model, and mode of each challenger and shadow."""
     mode = settings.policy.mode
-    found: list[tuple[str, Path, str]] = [
-        (entry.name, Path(entry.model), entry.mode or mode) for entry in settings.challengers
+    found: list[tuple[str, str, str]] = [
+        (entry.name, entry.model, entry.mode or mode) for entry in settings.challengers
     ]
     pointer = Path(settings.policy.model)
-    if not pointer.is_dir():
+    if not registry.is_rule(settings.policy.model) and not pointer.is_dir():
         account = settings.account.name
         owner = "" if account == AccountSettings().name else f"{account}-"
         shadows = read_pointer(pointer).shadows
-        found += [(f"shadow-{owner}{model_id}", model_folder(pointer, model_id), mode) for model_id in shadows]
+        found += [(f"shadow-{owner}{model_id}", str(model_folder(pointer, model_id)), mode) for model_id in shadows]
     return found
 
 

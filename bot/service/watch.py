@@ -8,8 +8,7 @@ import structlog
 from bot.clock import Clock, utc
 from bot.errors import ExchangeError
 from bot.ledger import Ledger, new_revisions, read_events
-from bot.market import Candle
-from bot.market.reconcile import lacks_overlap, revision_detail
+from bot.market import Candle, lacks_overlap, revision_detail
 from bot.observers import Outage
 
 SKEW_WARNING: Final = 60.0  # seconds
