@@ -8,6 +8,7 @@ from bot.commands.account_option import account_name, add_account
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.ledger import is_in_use, open_reader
 from bot.observers import account_statuses
+from bot.redact import printable
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,9 +47,9 @@ def _print(accounts: list[dict[str, Any]], *, in_use: bool) -> None:
     summary, others = accounts[0], [other["account"] for other in accounts[1:]]
     if summary["bar_time"] is None:
         next_step = "a daemon is running" if in_use else "`hourhand run` starts it"
-        print(f"account {summary['account']} has not decided a bar yet; {next_step}")
+        print(f"account {printable(summary['account'])} has not decided a bar yet; {next_step}")
         if others:
-            print(f"other accounts: {', '.join(others)}")
+            print(printable(f"other accounts: {', '.join(others)}"))
         return
     lines = summary | {
         "bar_time": utc(summary["bar_time"]),

@@ -1,3 +1,4 @@
+from . import reconcile as reconcile
 from .candles import Candle as Candle
 from .candles import fill_gaps as fill_gaps
 from .candles import find_gaps as find_gaps
@@ -5,11 +6,6 @@ from .candles import is_confirmed_by as is_confirmed_by
 from .candles import is_near as is_near
 from .exchange import Feed as Feed
 from .files import read_candles as read_candles
-from .reconciliation import OVERLAP as OVERLAP
-from .reconciliation import lacks_overlap as lacks_overlap
-from .reconciliation import needs_second_look as needs_second_look
-from .reconciliation import reconcile as reconcile
-from .reconciliation import revision_detail as revision_detail
 from .retry import MAX_RETRY_WAIT as MAX_RETRY_WAIT
 from .retry import retry_wait as retry_wait
 from .venue import Venue as Venue

@@ -9,7 +9,7 @@ import structlog
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
-from bot.market import OVERLAP, Candle, Feed, is_confirmed_by, is_near, needs_second_look, reconcile
+from bot.market import Candle, Feed, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.waiter import Request
 from bot.service.watch import FeedWatch
@@ -144,7 +144,7 @@ class Poller:
     def _fetch_since(self) -> int:
         decided = [account.bar_time for account in self.account_states if account.bar_time is not None]
         newest = newest_closed(self.clock.now(), self.bar)
-        first = min([*decided, newest]) - (OVERLAP - 1) * self.bar
+        first = min([*decided, newest]) - (reconcile.OVERLAP - 1) * self.bar
         if len(decided) < len(self.account_states):
             bars = self.schedule.warmup_bars + _SPARE_BARS
             first = min(first, newest - bars * self.bar)
@@ -153,7 +153,7 @@ class Poller:
     def _fetch(self, since: int, stored: Sequence[Candle]) -> Asking:
         """The exchange's closed candles; asked for twice where the first answer has a hole or a suspect price."""
         fetched: list[Candle] = yield lambda: self.feed.closed_candles(since)
-        if needs_second_look(stored, fetched, self.bar):
+        if reconcile.needs_second_look(stored, fetched, self.bar):
             again: list[Candle] = yield lambda: self.feed.closed_candles(since)
             if again[: len(fetched)] != fetched:
                 raise ExchangeError("the exchange gave two different answers to one request")
@@ -161,14 +161,16 @@ class Poller:
 
     def _reconcile(self, stored: Sequence[Candle], fetched: Sequence[Candle]) -> Asking:
         """What is decided next; the ticker is asked for where the newest candle has to be confirmed by it."""
-        found = reconcile(stored, fetched, self.bar, lambda _before, _candle: False)
+        found = reconcile.reconcile(stored, fetched, self.bar, lambda _before, _candle: False)
         if found.suspect is None:
             return found
         try:
             price = (yield self.feed.ticker).last
         except ExchangeError:
             return found  # what came before it can be decided all the same
-        return reconcile(stored, fetched, self.bar, lambda before, candle: is_confirmed_by(before, candle, price))
+        return reconcile.reconcile(
+            stored, fetched, self.bar, lambda before, candle: is_confirmed_by(before, candle, price)
+        )
 
     # ---- deciding
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bot.errors import ExchangeError, WrongMarketError
 from bot.market import Candle
 from bot.market.candles import flat_candle
-from bot.market.reconciliation import lacks_overlap, needs_second_look, reconcile
+from bot.market.reconcile import lacks_overlap, needs_second_look, reconcile
 from bot.simulator import generate_candles
 from tests.harness import HOUR
 
