@@ -349,7 +349,8 @@ def test_the_command_says_which_was_not_decided_and_ends_with_6(world: Exchanges
     file = world.folder / "bot.toml"
     file.write_text(
         f'[exchange]\nbase_url = "{world.exchange.url}"\n[schedule]\nwarmup_bars = 20\n'
-        '[policy]\nmodel = "models/current"\n[ledger]\nurl = "sqlite:///ledger.sqlite"\n[[markets]]\nname = "eth"\nsymbol = "ETH/USD"\n'
+        '[policy]\nmodel = "models/current"\n[ledger]\nurl = "sqlite:///ledger.sqlite"\n'
+        '[[markets]]\nname = "eth"\nsymbol = "ETH/USD"\n'
     )
     world.dial.now = START + 31 * HOUR + 30.0
     clock = f"@{world.dial.now:.0f}x100"
