@@ -3,6 +3,7 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
@@ -21,7 +22,7 @@ from bot.market import Candle, Feed, reconcile
 from bot.model import describe, named_model
 from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
-from bot.service import SKEW_WARNING, STALE_BARS, load_traders
+from bot.service import SKEW_WARNING, STALE_BARS, feeds_of, load_traders
 from bot.settings import Settings
 
 
@@ -35,16 +36,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Check one thing after the other; the exit code of the first that fails."""
     settings, clock = read_settings(parsed_args)
-    feed = Feed(settings.exchange, clock)
+    open_feed = feeds_of(clock)
+    markets = [(market, open_feed(market)) for market in settings.each_market()]
+    named = [f"{market.account.name!r} on {market.market}" for market, _ in markets]
     checks: dict[str, Callable[[], str]] = {
-        "settings": lambda: f"account {settings.account.name!r} on {settings.market}",
+        "settings": lambda: f"account {', '.join(named)}",
         "ledger": lambda: _ledger(settings),
         "model": lambda: _model(settings),
         "accounts": lambda: _accounts(settings, clock),
         "notifications": lambda: f"addresses: {check_addresses(settings)}",
-        "exchange": lambda: _exchange(feed, settings, clock),
-        "clock": lambda: _clock(feed),
     }
+    for market, feed in markets:
+        suffix = "" if market.account.name == settings.account.name else f" {market.account.name}"
+        if suffix and market.policy.model != settings.policy.model:
+            checks[f"model{suffix}"] = partial(_model, market)
+        checks[f"exchange{suffix}"] = partial(_exchange, feed, market, clock)
+        checks[f"clock{suffix}"] = partial(_clock, feed)
     results = [_result(name, check) for name, check in checks.items()]
     code = next((result["exit_code"] for result in results if not result["ok"]), 0)
     if parsed_args.json:
