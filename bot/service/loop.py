@@ -54,6 +54,8 @@ class Loop:
             self._feed_watchdog()
             self._report_observers()
             if self._has_file():
+                for market in self.markets:
+                    market.poller.check_clock()
                 polled = self._advance()
                 if polled or min(self._seconds_left(polling=False)) > SWAP_SECONDS:
                     self._swap_models()
@@ -181,6 +183,7 @@ class Loop:
         self.markets.go_on_with(open_writer(url))
         before.close()
         log.warning("ledger_replaced", ledger=self.markets.ledger.name)
+        self.markets.note("ledger_replaced", ledger=self.markets.ledger.name)
 
     # ---- telling
 

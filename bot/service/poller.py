@@ -92,6 +92,7 @@ class Poller:
         as if it had not been decided).
         """
         self.ledger.check_file()
+        self.check_clock()
         if not self._in_sync:
             self.use(self.traders)
             self.on_resume()
@@ -115,6 +116,10 @@ class Poller:
         """Whether every bar that had closed at `now` is decided."""
         newest = newest_closed(now, self.bar)
         return all(account.bar_time is not None and account.bar_time >= newest for account in self.account_states)
+
+    def check_clock(self) -> None:
+        """Report a clock that is before the newest decided bar."""
+        self._watch.check_clock(max((a.bar_time for a in self.account_states if a.bar_time is not None), default=None))
 
     def has_decisions(self) -> bool:
         """Whether the ledger has a decision of this market."""

@@ -89,14 +89,14 @@ def test_one_market_alone_is_told_by_its_name(said: tuple[Said, Dial]) -> None:
 def test_fills_say_whose_they_are(said: tuple[Said, Dial]) -> None:
     notifier, _ = said
     for account in accounts():
-        notifier.on_bar(bar_of(account, 1), 0.0)
+        notifier.on_bar(bar_of(account, 0), 0.0)
     assert notifier.tick(last=True)
     lines = notifier.messages[0].splitlines()[1:]
     assert [line.split(":")[0] for line in lines] == list(NAMES)
     assert all(" bought " in line for line in lines)
 
 
-def test_markets_that_stay_away_are_named_once(said: tuple[Said, Dial]) -> None:
+def test_markets_that_stay_away_are_named_and_again_as_it_lasts(said: tuple[Said, Dial]) -> None:
     notifier, seconds = said
     clock = Dial(START + HOUR)
     notifier.clock = clock.clock
@@ -106,7 +106,7 @@ def test_markets_that_stay_away_are_named_once(said: tuple[Said, Dial]) -> None:
         notifier.tick(last=False)
         seconds.now += 120
     told = [line for message in notifier.messages for line in message.splitlines() if line.startswith("not healthy")]
-    assert len(told) == 1
+    assert len(told) == 3  # after one, two and four hours
     assert told[0].startswith("not healthy: 2 of 3 markets; eth: the newest decided bar, ")
 
 
