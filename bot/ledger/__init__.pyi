@@ -2,6 +2,7 @@ from . import accounts as accounts
 from . import reading as reading
 from . import tables as tables
 from .accounts import account_summary as account_summary
+from .accounts import check_name as check_name
 from .accounts import model_performance as model_performance
 from .accounts import read_terms as read_terms
 from .backups import backup as backup

@@ -111,7 +111,7 @@ class Feed:
 
     @property
     def first_asked(self) -> float | None:
-        """When the first request began, by the machine's monotonic clock; None where there was none."""
+        """When the first request for the market began, by the machine's monotonic clock; None where there was none."""
         return self._session.first_asked
 
     def cut(self) -> None:
@@ -124,6 +124,7 @@ class Feed:
             return
         settings, venue = self._settings, self._venue
         venue.load(self._load_markets, self._session, self._lacking)
+        self._session.first_asked = None  # the list was for all of them; this market's own turn is yet to come
         number, self._client = venue.list_number, venue.client(self._session)
         if settings.symbol not in self._client.markets:
             self._lacking = number

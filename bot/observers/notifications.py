@@ -30,6 +30,9 @@ _OF_A_MARKET: Final = frozenset(
         "exchange_recovered",
         "clock_skew",
         "clock_skew_over",
+        "clock_behind",
+        "clock_behind_over",
+        "model_swapped",
         "stale_feed",
         "stale_feed_over",
         "suspect",
@@ -54,6 +57,8 @@ _TROUBLE: Final = {
     "revision": "the exchange changed a candle that was decided",
     "model_swapped": "another model decides",
     "model_rejected": "a model was refused, the one before trades on",
+    "settings_rejected": "the settings were refused, those before hold",
+    "market_rejected": "a market was refused",
     "ping_down": "the ping URL cannot be reached",
     "ping_up": "the ping URL is reached again",
     "failed": "the daemon ended with an error",
@@ -112,7 +117,8 @@ class Notifier:
         words = ", ".join(_words(key, value) for key, value in detail.items() if key != "market")
         if len(self.newest.of) > 1 and kind in _OF_A_MARKET:
             self._hear()
-            self.waves.setdefault(kind, {})[self.newest.market_of(detail)] = words
+            name = str(detail.get("account", self.newest.market_of(detail)))
+            self.waves.setdefault(kind, {})[name] = words
         else:
             self._say(f"{_TROUBLE[kind]}: {words}")
 
