@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.clock import utc
 from bot.commands.account_option import account_name, add_account
-from bot.console import add_config, add_json, print_result, read_settings
+from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.ledger import is_in_use, open_reader
 from bot.observers import account_statuses
 from bot.redact import printable
@@ -57,3 +57,11 @@ def _print(accounts: list[dict[str, Any]], *, in_use: bool) -> None:
         "lag_seconds": round(summary["lag_seconds"]),
     }
     print_result(lines | ({"other_accounts": others} if others else {}), as_json=False)
+    if len({other["market"] for other in accounts}) > 1:
+        columns = ("account", "market", "newest bar", "value", "excess", "trades", "state")
+        print_table(columns, [_row(one) for one in accounts], optional=("trades", "market"))
+
+
+def _row(one: dict[str, Any]) -> list[Any]:
+    newest = None if one["bar_time"] is None else utc(one["bar_time"])
+    return [one["account"], one["market"], newest, one["value"], one["excess"], one["trades"], one["state"]]

@@ -3,6 +3,7 @@ from . import pages as pages
 from . import reading as reading
 from . import tables as tables
 from .accounts import account_summary as account_summary
+from .accounts import check_name as check_name
 from .accounts import model_performance as model_performance
 from .accounts import read_terms as read_terms
 from .backups import backup as backup
@@ -17,6 +18,7 @@ from .practice import read_practice as read_practice
 from .proof import verify as verify
 from .reading import StoredDecision as StoredDecision
 from .reading import StoredState as StoredState
+from .reading import first_bar as first_bar
 from .reading import holds as holds
 from .reading import is_paused as is_paused
 from .reading import new_revisions as new_revisions

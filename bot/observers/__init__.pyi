@@ -1,6 +1,8 @@
 from .health import BACKWARD as BACKWARD
+from .health import NewestBar as NewestBar
 from .health import allowed_lag as allowed_lag
 from .health import check_health as check_health
+from .health import check_markets as check_markets
 from .health import unknown as unknown
 from .notifications import check_addresses as check_addresses
 from .outage import Outage as Outage

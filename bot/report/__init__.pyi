@@ -30,6 +30,7 @@ from .history import history_of as history_of
 from .history import mix as mix
 from .history import month_bounds as month_bounds
 from .history import read_histories as read_histories
+from .history import read_history as read_history
 from .intervals import Interval as Interval
 from .intervals import align as align
 from .intervals import block_length as block_length
@@ -38,6 +39,7 @@ from .intervals import pooled_interval as pooled_interval
 from .intervals import total_interval as total_interval
 from .page import Event as Event
 from .page import render_page as render_page
+from .pool import pool_timing as pool_timing
 from .records import AccountRecord as AccountRecord
 from .records import join_records as join_records
 from .records import read_record as read_record

@@ -42,14 +42,14 @@ def _pointers(settings: Settings) -> list[Path]:
 
 
 class PauseWatcher:
-    """Reads the file again when it has been replaced, and logs what changed."""
+    """Reads the file again when it has been replaced, and logs what changed, unless it `is_quiet`."""
 
-    def __init__(self, pointer: Path) -> None:
+    def __init__(self, pointer: Path, *, is_quiet: bool = False) -> None:
         """Raises UsageError where the file is not one: whether to trade is nothing to guess."""
-        self.pointer = pointer
+        self.pointer, self.is_quiet = pointer, is_quiet
         self._signature = self._current_signature()
         self._accounts = frozenset(pauses.read_paused(pointer))
-        if self._accounts:
+        if self._accounts and not is_quiet:
             log.warning("paused", accounts=sorted(self._accounts))
 
     def accounts(self) -> frozenset[str]:
@@ -63,7 +63,7 @@ class PauseWatcher:
         except UsageError as error:
             log.warning("pauses_unreadable", error=str(error))
         for kind, accounts in (("paused", self._accounts - before), ("resumed", before - self._accounts)):
-            if accounts:
+            if accounts and not self.is_quiet:
                 log.warning(kind, accounts=sorted(accounts))
         return self._accounts
 
