@@ -44,7 +44,7 @@ def decide(
     early: list[Candle] = []
     if account.bar_time is None:
         early, candles = list(candles[:WARMUP]), candles[WARMUP:]
-        account = new_account_state(trader, early, candles[0].bar_time)
+        account = new_account_state(trader, early, candles[0])
     else:
         candles = [candle for candle in candles if candle.bar_time > (account.bar_time or 0)]
     for start in range(0, len(candles), _BATCH):

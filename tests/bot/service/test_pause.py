@@ -12,7 +12,7 @@ from bot.ledger import open_reader, verify
 from bot.model import pauses
 from bot.service import Poller
 from bot.simulator import generate_candles
-from tests.harness import World, events_at, hourhand, model_of, world_of
+from tests.harness import World, events_at, hourhand, model_of, poll, world_of
 
 BUYER = model_of(3, bias=(-2.0, 3.0, 3.0))  # trades at most bars
 
@@ -58,7 +58,7 @@ def test_the_event_is_in_the_transaction_of_its_bar(tmp_path: Path) -> None:
     with world_of(tmp_path) as world, world.poller(BUYER, policy=policy(world)) as poller:
         world.run(poller, range(30, 32))
         pauses.pause(Path(policy(world)["model"]), ["main"], world.dial.now)
-        poller.poll()
+        poll(poller)
         assert pause_events(world) == []
         world.run(poller, [32])
         ledger = open_reader(world.url)
