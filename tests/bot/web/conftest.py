@@ -15,6 +15,7 @@ from bot.web.app import create_app
 from tests.ledgers import two_models, write_ledger
 
 TOKEN = "open sesame".replace(" ", "-")
+BARS = 87_600
 BASE = "http://127.0.0.1:8420"
 
 
@@ -22,6 +23,12 @@ BASE = "http://127.0.0.1:8420"
 def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three accounts over some 600 bars; nobody writes to it."""
     return write_ledger(tmp_path_factory.mktemp("web") / "ledger.sqlite", 600, two_models())
+
+
+@pytest.fixture(scope="session")
+def ten_years(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three accounts over ten years of hours; to be copied. It takes a minute to write."""
+    return write_ledger(tmp_path_factory.mktemp("ten") / "ledger.sqlite", BARS, two_models())
 
 
 def settings_for(folder: Path, url: str, **serve: Any) -> Settings:

@@ -1,6 +1,7 @@
 """Ten years of hours and three accounts: quick once warm, small, and what takes long is kept until the next bar."""
 
 import os
+import shutil
 import statistics
 import urllib.request
 from collections.abc import Iterator
@@ -9,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.bot.web.server import Server
-from tests.ledgers import append_bar, two_models, write_ledger
+from tests.ledgers import append_bar, two_models
 
 pytestmark = pytest.mark.slow
-BARS = 87_600
 TICKS = os.sysconf("SC_CLK_TCK")
 PATHS = (
     "",
@@ -29,9 +29,9 @@ PATHS = (
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, ten_years: Path) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("bounds")
-    found = Server(folder, write_ledger(folder / "ledger.sqlite", BARS, two_models()))
+    found = Server(folder, Path(shutil.copy(ten_years, folder / "ledger.sqlite")))
     found.wait()
     yield found
     assert found.stop() == 0

@@ -10,23 +10,22 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.bot.web.conftest import TOKEN
+from tests.bot.web.conftest import BARS, TOKEN
 from tests.bot.web.server import Server
-from tests.ledgers import append_bar, two_models, write_ledger
+from tests.ledgers import append_bar, two_models
 from tests.screenshots import chromium
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium"),
 ]
-BARS = 87_600
 CHARTS = ("price", "exposure", "equity", "drawdown", "chances", "costs")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, ten_years: Path) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("browser")
-    file = write_ledger(folder / "ledger.sqlite", BARS, two_models())
+    file = Path(shutil.copy(ten_years, folder / "ledger.sqlite"))
     found = Server(folder, file, HOURHAND_SERVE__TOKEN=TOKEN)
     found.wait()
     yield found
