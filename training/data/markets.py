@@ -45,8 +45,8 @@ def load_markets(
     """The markets of files or glob patterns, in the order given.
 
     Of several files of one coin the first counts whole, and of each further one only the longer stretch before or
-    after what counts already (nothing of it where that is less than a tenth), as an hour of a coin is one piece of evidence; `warn` is told so in a sentence. With
-    `same_coin` all of them count.
+    after what counts already (nothing of it where that is less than a tenth), as an hour of a coin is one piece of
+    evidence; `warn` is told so in a sentence. With `same_coin` all of them count.
 
     Raises UsageError where a pattern matches nothing, a file cannot be read, or timeframes differ.
     """
