@@ -11,3 +11,6 @@ from .evaluate import evaluated as evaluated
 from .evaluate import evaluation_summary as evaluation_summary
 from .evaluate import figures as figures
 from .page import write_page as write_page
+from .verdict import Checks as Checks
+from .verdict import Evidence as Evidence
+from .verdict import timing_evidence as timing_evidence
