@@ -4,6 +4,7 @@ from .history import common as common
 from .history import figures as figures
 from .intervals import Interval as Interval
 from .intervals import align as align
+from .intervals import block_length as block_length
 from .intervals import pooled as pooled
 from .intervals import pooled_interval as pooled_interval
 from .intervals import total_interval as total_interval
