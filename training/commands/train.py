@@ -61,25 +61,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = """\
 Train a model on candles. The presets: `default` is the trainer with the settings of config/training.toml, `article`
 the article's network and loop to the letter, `bench` the default held to the article's network and features, three
-full passes and no early stop, so that its speed can be compared. Figures of every iteration and the checkpoint are
+full passes and no early stop, so that its speed can be compared. The metrics of every iteration and the checkpoint are
 kept in OUT.training."""
     parser.epilog = "example: hourhand-train train --candles btcusd_1h.csv --out models/new --to 2021-01-01 --seed 1"
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model's folder, a new one")
     parser.add_argument("--preset", choices=PRESETS, default="default")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=_count, metavar="N", help="hours to play, rounded up to whole iterations")
-    length.add_argument("--episodes", type=_count, metavar="N", help="windows to play, rounded up likewise")
+    length.add_argument(
+        "--steps", type=_count, metavar="N", help="environment steps (bars), rounded up to whole iterations"
+    )
+    length.add_argument("--episodes", type=_count, metavar="N", help="windows, rounded up to whole iterations")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N")
     parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
     parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
-    parser.add_argument("--timeframe", default="", help="where the file does not tell (1h)")
-    parser.add_argument(
-        "--threads", type=_count, metavar="N", help="processes that train (as many cores as are of use)"
-    )
+    parser.add_argument("--timeframe", default="", help="where the file does not say (1h)")
+    parser.add_argument("--threads", type=_count, metavar="N", help="training processes (default: as many as help)")
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda")
     parser.add_argument("--config", type=Path, metavar="FILE", help="hyper-parameters (config/training.toml)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT.training")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in OUT.training")
     parser.add_argument("--tensorboard", action="store_true", help="write OUT.training/tensorboard as well")
     add_json(parser)
 
@@ -96,90 +96,96 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def call(told: argparse.Namespace) -> int:
+def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    candles, origin = read_file(told.candles, told.timeframe)
-    candles = between(candles, told.since, told.until)
-    if told.out.exists() and not told.resume and (not told.out.is_dir() or any(told.out.iterdir())):
-        raise UsageError(f"{told.out} is there already; choose another folder for the model")
-    if told.preset == "article":
-        done = _train_article(told, candles)
+    candles, origin = read_file(parsed_args.candles, parsed_args.timeframe)
+    candles = between(candles, parsed_args.since, parsed_args.until)
+    if (
+        parsed_args.out.exists()
+        and not parsed_args.resume
+        and (not parsed_args.out.is_dir() or any(parsed_args.out.iterdir()))
+    ):
+        raise UsageError(f"{parsed_args.out} already exists; choose another folder for the model")
+    if parsed_args.preset == "article":
+        done = _train_article(parsed_args, candles)
     else:
-        done = _train(told, fill_gaps(candles, bar_seconds(origin.timeframe)), sha256(candles), origin.timeframe)
-    save_model(done.model, told.out)
-    figures = {
+        done = _train(parsed_args, fill_gaps(candles, bar_seconds(origin.timeframe)), sha256(candles), origin.timeframe)
+    save_model(done.model, parsed_args.out)
+    result = {
         "steps": done.steps,
         "seconds": done.seconds,
         "steps_per_second": done.steps / max(done.seconds, 1e-9),
         "updates": done.updates,
         "episode_profit_last100": done.profit,
         "model_id": done.model.model_id,
-        "out": str(told.out),
+        "out": str(parsed_args.out),
     }
-    print_result(figures, as_json=told.json)
+    print_result(result, as_json=parsed_args.json)
     return 0
 
 
-def _train_article(told: argparse.Namespace, candles: Sequence[Candle]) -> Outcome:
-    if told.resume:
+def _train_article(parsed_args: argparse.Namespace, candles: Sequence[Candle]) -> Outcome:
+    if parsed_args.resume:
         raise UsageError("--resume is not for the article's preset, which keeps no checkpoints")
-    episodes = told.episodes or math.ceil((told.steps or article.EPISODES * _ARTICLE_WINDOW) / _ARTICLE_WINDOW)
+    episodes = parsed_args.episodes or math.ceil(
+        (parsed_args.steps or article.EPISODES * _ARTICLE_WINDOW) / _ARTICLE_WINDOW
+    )
     with one_thread(), _Screen(episodes * _ARTICLE_WINDOW) as screen:
         began = time.perf_counter()
 
         def progress(number: int, episode: article.Episode) -> None:
-            figures = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
-            screen.print_result(number * _ARTICLE_WINDOW, time.perf_counter() - began, figures)
+            stats = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
+            screen.show(number * _ARTICLE_WINDOW, time.perf_counter() - began, stats)
 
         try:
-            done = article.train_article(candles, episodes, told.seed, progress=progress)
+            done = article.train_article(candles, episodes, parsed_args.seed, progress=progress)
         except ValueError as error:
-            raise UsageError(f"{told.candles}: {error}") from error
-        model = article.article_model(candles, done, told.seed)
+            raise UsageError(f"{parsed_args.candles}: {error}") from error
+        model = article.article_model(candles, done, parsed_args.seed)
     return Outcome(model, done.steps, episodes * article.PASSES, done.seconds, done.profit_last100)
 
 
-def _train(told: argparse.Namespace, candles: Sequence[Candle], digest: str, timeframe: str) -> Outcome:
-    settings = _settings(told)
-    threads = 1 if told.device.startswith("cuda") else told.threads or _useful_threads(settings)
-    _check(told, settings, threads, len(candles))
+def _train(parsed_args: argparse.Namespace, candles: Sequence[Candle], digest: str, timeframe: str) -> Outcome:
+    settings = _settings(parsed_args)
+    threads = 1 if parsed_args.device.startswith("cuda") else parsed_args.threads or _useful_threads(settings)
+    _check(parsed_args, settings, threads, len(candles))
     per_iteration = settings.steps_per_iteration
     recipe = {
         "algorithm": "recurrent PPO",
-        "preset": told.preset,
+        "preset": parsed_args.preset,
         "candles_sha256": digest,
         "first_candle": candles[0].bar_time,
         "last_candle": candles[-1].bar_time,
         "timeframe": timeframe,
-        "seed": told.seed,
+        "seed": parsed_args.seed,
         "threads": threads,
-        "device": told.device,
+        "device": parsed_args.device,
         "package_version": __version__,
         "torch_version": str(torch.__version__),
         "settings": msgspec.to_builtins(settings),
     }
-    folder = told.out.with_name(told.out.name + ".training")
-    if not told.resume and folder.exists():
+    folder = parsed_args.out.with_name(parsed_args.out.name + ".training")
+    if not parsed_args.resume and folder.exists():
         raise UsageError(f"{folder} holds an earlier run: continue it with --resume, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     state, start = load_checkpoint(folder, recipe)
     with ExitStack() as stack:
         metrics = stack.enter_context(Metrics(folder, start.iterations))
         screen = stack.enter_context(_Screen(settings.iterations * per_iteration, start.iterations * per_iteration))
-        board = stack.enter_context(_tensorboard(folder / "tensorboard", told.tensorboard))
+        board = stack.enter_context(_tensorboard(folder / "tensorboard", parsed_args.tensorboard))
 
         def report(reached: Reached, progress: Progress, learning_rate: float) -> None:
             steps = reached.iterations * per_iteration
             metrics.write(reached, steps, learning_rate, progress)
-            screen.print_result(steps, reached.seconds, progress._asdict())
+            screen.show(steps, reached.seconds, progress._asdict())
             board(steps, progress)
 
         weights, reached = learn(
             numbers(candles),
             settings,
-            seed=told.seed,
+            seed=parsed_args.seed,
             threads=threads,
-            device=told.device,
+            device=parsed_args.device,
             start=(state, start),
             report=report,
             keep=lambda tensors, reached: save_checkpoint(folder, tensors, recipe, reached),
@@ -191,9 +197,13 @@ def _train(told: argparse.Namespace, candles: Sequence[Candle], digest: str, tim
     return Outcome(model, steps, reached.updates, reached.seconds, profit)
 
 
-def _settings(told: argparse.Namespace) -> TrainingSettings:
-    settings = load_training_settings(told.config, told.preset)
-    steps = told.steps or (told.episodes and told.episodes * settings.windows.length) or settings.ppo.steps
+def _settings(parsed_args: argparse.Namespace) -> TrainingSettings:
+    settings = load_training_settings(parsed_args.config, parsed_args.preset)
+    steps = (
+        parsed_args.steps
+        or (parsed_args.episodes and parsed_args.episodes * settings.windows.length)
+        or settings.ppo.steps
+    )
     return settings.lasting(steps)
 
 
@@ -204,16 +214,16 @@ def _useful_threads(settings: TrainingSettings) -> int:
     return max(fitting, default=1)
 
 
-def _check(told: argparse.Namespace, settings: TrainingSettings, threads: int, candles: int) -> None:
+def _check(parsed_args: argparse.Namespace, settings: TrainingSettings, threads: int, candles: int) -> None:
     if settings.windows.count % (threads * settings.ppo.minibatches):
         parts = f"--threads {threads} times ppo.minibatches"
         raise UsageError(f"windows.count {settings.windows.count} is not a multiple of {parts}")
     if candles <= settings.windows.length:
-        raise UsageError(f"windows of {settings.windows.length} hours need more than the {candles} candles there are")
+        raise UsageError(f"windows of {settings.windows.length} hours need more than {candles} candles")
     try:
-        torch.zeros(1, device=told.device)
+        torch.zeros(1, device=parsed_args.device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {told.device} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"--device {parsed_args.device} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager
@@ -243,13 +253,13 @@ class _Screen:
         self._task = self._bar.add_task("", total=steps, completed=done)
         self._steps, self._shown = steps, 0.0
 
-    def print_result(self, steps: int, seconds: float, figures: dict[str, float]) -> None:
+    def show(self, steps: int, seconds: float, stats: dict[str, float]) -> None:
         """Steps and seconds of training so far, and what to tell of the last iteration."""
         now = time.perf_counter()
         pace = steps / seconds
         names = ("profit", "buys", "sells", "entropy", "kl", "explained_variance")
-        told = "  ".join(f"{name.replace('_', ' ')} {figures[name]:.3g}" for name in names if name in figures)
-        line = f"{steps:,} steps  {pace:,.0f}/s  {told}"
+        text = "  ".join(f"{name.replace('_', ' ')} {stats[name]:.3g}" for name in names if name in stats)
+        line = f"{steps:,} steps  {pace:,.0f}/s  {text}"
         self._bar.update(self._task, completed=steps, description=line)
         if self._bar.disable and (now - self._shown > _LINE_SECONDS or steps >= self._steps):
             self._shown = now

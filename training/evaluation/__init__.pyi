@@ -7,9 +7,9 @@ from .backtest import policy_runs as policy_runs
 from .backtest import span_of as span_of
 from .evaluate import _BASELINES as _BASELINES
 from .evaluate import RUNS as RUNS
-from .evaluate import evaluated as evaluated
+from .evaluate import evaluate_model as evaluate_model
+from .evaluate import evaluation_statistics as evaluation_statistics
 from .evaluate import evaluation_summary as evaluation_summary
-from .evaluate import figures as figures
 from .page import write_page as write_page
 from .verdict import Checks as Checks
 from .verdict import Evidence as Evidence

@@ -55,7 +55,7 @@ def run_refresh(settings: Settings, clock: Clock, *, config: Path | None, dry_ru
     model stays.
     """
     plan = _round(settings, clock)
-    pointer = Path(settings.policy.model)
+    pointer = registry.require_registry(settings.policy.model)
     current = load_model(resolve_model(pointer)) if pointer.exists() else None
     given = ["--config", str(config)] if config else []
     _step("download", "--since", _date(plan.first), "--out", str(plan.candles), *given)
@@ -169,7 +169,7 @@ def gate(
 ) -> tuple[bool, list[str]]:
     """Whether the candidate may be promoted, and one sentence for each thing that was looked at.
 
-    Both are figures of `evaluation.figures` on the same held-out candles of `days` days. Looked at are the mean
+    Both are `evaluation_statistics` on the same held-out candles of `days` days. Looked at are the mean
     log return against the current model's by `limits.margin`, the turnover a day, and the largest drawdown.
     """
     looked_at: list[tuple[bool, str]] = []

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from training.environment import VectorTradingEnv
-from training.learner.lstm import Fused, advance, ring
+from training.learner.lstm import Fused, advance, allocate_rolling
 from training.learner.network import Network
 
 
@@ -44,17 +44,17 @@ def market_seen(env: VectorTradingEnv, network: Network) -> Tensor:
 
 @torch.no_grad()
 def collect(
-    env: VectorTradingEnv, network: Network, unit: float, chance: torch.Generator, drift: float = 0.0
+    env: VectorTradingEnv, network: Network, unit: float, generator: torch.Generator, drift: float = 0.0
 ) -> RolloutBatch:
-    """Play one window in every account of `env`, from starts and with actions that `chance` draws.
+    """Play one window in every account of `env`, from starts and with actions that `generator` draws.
 
     Rewards are in multiples of `unit` quote currency. `drift` is the return an hour that a coin earns unasked: what
     the exposure earned by it is taken out of rewards and moves (it is no skill), not out of profits.
     """
-    env.reset(torch.randint(len(env.close) - env.length, (env.accounts,), generator=chance))
-    draws = torch.rand(env.length, env.accounts, generator=chance).to(env.device)
+    env.reset(torch.randint(len(env.close) - env.length, (env.accounts,), generator=generator))
+    draws = torch.rand(env.length, env.accounts, generator=generator).to(env.device)
     fused = Fused(*(weight.detach() for weight in network.fused()))
-    steps = ring(network.sizes, env.accounts, env.device)
+    steps = allocate_rolling(network.sizes, env.accounts, env.device)
     seen = market_seen(env, network)
     market, held = env.market.shape[1], network.sizes.account
     at_heads = torch.zeros(env.length + 1, network.at_heads, env.accounts, device=env.device)
@@ -70,14 +70,14 @@ def collect(
         step = steps[t % 2]
         account = env.observe_account().T
         if network.at_heads:
-            at_heads[t] = step.told[-held:] = account
+            at_heads[t] = step.head_inputs[-held:] = account
         else:
             seen[t, market : market + held] = account
         advance(fused, seen[t], step)
         answers[t] = step.answers
         if t < env.length:
             exposures[t] = env.stocks - compared
-            actions[t] = drawn(answers[t, :3], draws[t])
+            actions[t] = sample_actions(answers[t, :3], draws[t])
             reward, ruined[t] = env.act(actions[t])
             rewards[t] = reward / unit - (env.stocks - compared) * earned[t]
     log_probs = log_prob(answers[:-1, :3], actions)
@@ -95,7 +95,7 @@ def collect(
     )
 
 
-def drawn(logits: Tensor, draws: Tensor) -> Tensor:
+def sample_actions(logits: Tensor, draws: Tensor) -> Tensor:
     """Actions (N,) that uniform numbers (N,) fall on: below p_hold hold, below p_hold + p_buy buy, else sell."""
     weights = (logits - logits.amax(0)).exp_().cumsum_(0)
     mark = draws * weights[2]
