@@ -1,12 +1,12 @@
 from .charts import thinned as thinned
+from .history import account_statistics as account_statistics
+from .history import align_histories as align_histories
+from .history import read_histories as read_histories
 from .intervals import Interval as Interval
 from .intervals import align as align
 from .intervals import block_length as block_length
 from .intervals import pooled as pooled
 from .intervals import pooled_interval as pooled_interval
 from .intervals import total_interval as total_interval
-from .history import account_statistics as account_statistics
-from .history import align_histories as align_histories
-from .history import read_histories as read_histories
 from .page import Event as Event
 from .page import render_page as render_page

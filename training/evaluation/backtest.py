@@ -11,7 +11,7 @@ from bot.errors import ModelError, UsageError
 from bot.market import Candle, fill_gaps
 from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, Array, Model, Observation, choose, draw
 from bot.trading import Rules, account_value, execute, hold_value_at
-from training.data import numbers
+from training.data import Market, numbers
 
 WARMUP_BARS: Final = 500
 ACCOUNT: Final = "main"
@@ -68,6 +68,21 @@ def span_of(
         raise UsageError("there are fewer than two candles from --from to --to")
     start = max(first - warmup, 0)
     return Span(run[start:], first - start, bar)
+
+
+def spans_of(markets: Sequence[Market], since: int | None, until: int | None) -> dict[str, Span]:
+    """The span of each market that has at least two candles with `since <= bar_time < until`, by its name.
+
+    Raises UsageError where none has.
+    """
+    spans = {}
+    for market in markets:
+        inside = [candle for candle in market.candles if since is None or candle.bar_time >= since]
+        if len(markets) == 1 or sum(until is None or candle.bar_time < until for candle in inside) >= 2:
+            spans[market.name] = span_of(market.candles, since, until, market.bar)
+    if not spans:
+        raise UsageError("there are fewer than two candles from --from to --to in any of the files")
+    return spans
 
 
 def policy_runs(

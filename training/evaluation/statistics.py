@@ -1,17 +1,13 @@
 """What a series of values says: return, Sharpe ratio, drawdown, and how sure that is."""
 
-from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
 from bot.model import Array
+from bot.report import total_interval
 
 HOURS_A_YEAR: Final = 8760
-RESAMPLES: Final = 2000
-LEVEL: Final = 0.95
-_FEWEST_FOR_BLOCKS: Final = 30
 
 
 def log_returns(values: Array) -> Array:
@@ -45,24 +41,9 @@ def summary(values: Array, bars_a_year: float = HOURS_A_YEAR) -> dict[str, float
     }
 
 
-def difference(values: Array, others: Array, seed: int = 0) -> dict[str, float | Sequence[float]]:
-    """How much more log return `values` (n, R) made than `others` (n, S), total over the span, and how sure that is.
-
-    `ci95` is the percentile interval of 2,000 resamples by the stationary block bootstrap (Politis and Romano 1994) of
-    the bars' differences, each the mean of the runs, with the block length of Politis and White (2004), 1 for fewer
-    than 30 bars. It covers what the market may do, not what the draws do.
+def difference(values: Array, others: Array, seed: int = 0) -> dict[str, Any]:
+    """How much more log return `values` (n, R) made than `others` (n, S), total over the span and mean of the runs, and
+    how sure that is over bars and runs: `value` and `ci95`, as in `bot.report.total_interval`.
     """
-    gains = log_returns(values).mean(1) - log_returns(others).mean(1)
-    total = float(gains.sum())
-    if len(gains) < 3 or gains.std() <= 1e-12:
-        return {"value": total, "ci95": [total, total]}
-    block = 1.0
-    if len(gains) >= _FEWEST_FOR_BLOCKS:
-        with np.errstate(divide="ignore", invalid="ignore"):  # of a series almost without variance it makes 0 / 0
-            found = float(optimal_block_length(gains)["stationary"].iloc[0])
-        block = min(max(found, 1.0), len(gains) / 2) if np.isfinite(found) else 1.0
-    bootstrap = StationaryBootstrap(round(block), gains, seed=seed)
-    totals = bootstrap.apply(np.sum, RESAMPLES)[:, 0]
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(totals, [tail, 100 - tail])
-    return {"value": total, "ci95": [float(low), float(high)]}
+    gains = log_returns(values) - log_returns(others).mean(1, keepdims=True)
+    return total_interval(gains, seed).figures()
