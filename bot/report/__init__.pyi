@@ -1,4 +1,13 @@
+from .charts import Line as Line
+from .charts import Marks as Marks
+from .charts import Panel as Panel
+from .charts import chart as chart
 from .charts import thinned as thinned
+from .formatting import document as document
+from .formatting import percent as percent
+from .formatting import percents as percents
+from .formatting import signed as signed
+from .formatting import table as table
 from .history import account_statistics as account_statistics
 from .history import align_histories as align_histories
 from .history import read_histories as read_histories

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from bot.report.formatting import (
     ahead,
     change,
     coloured,
+    document,
     money,
     mood,
     percent,
@@ -87,12 +87,7 @@ def render_page(histories: Sequence[AccountHistory], aligned: Sequence[AccountHi
         parts.append(f"<details{opened}><summary>{head}</summary>{body}</details>" if several else body)
     parts += [_events(events), "<h2>How the figures are defined</h2><dl>"]
     parts += [f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _DEFINITIONS.items()]
-    style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>{''.join(parts)}</dl></body></html>\n"
-    )
+    return document(title, "".join(parts) + "</dl>")
 
 
 def _units(history: AccountHistory) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from .backtest import Runs as Runs
 from .backtest import Span as Span
 from .backtest import hold_values as hold_values
 from .backtest import mix_values as mix_values
+from .backtest import planned_runs as planned_runs
 from .backtest import policy_runs as policy_runs
 from .backtest import random_runs as random_runs
 from .backtest import span_of as span_of
@@ -13,6 +14,8 @@ from .course import Course as Course
 from .course import chain_courses as chain_courses
 from .course import course_of as course_of
 from .course import course_statistics as course_statistics
+from .course import course_summary as course_summary
+from .course import course_trading as course_trading
 from .course import pool as pool
 from .course import stack_draws as stack_draws
 from .evaluate import BASELINES as BASELINES
@@ -30,6 +33,8 @@ from .pooled import SHARE as SHARE
 from .pooled import WORTH as WORTH
 from .pooled import markets_statistics as markets_statistics
 from .pooled import rules_with_share as rules_with_share
+from .ridge import Ridge as Ridge
+from .ridge import fit_ridge as fit_ridge
 from .statistics import HOURS_A_YEAR as HOURS_A_YEAR
 from .statistics import log_returns as log_returns
 from .verdict import Checks as Checks

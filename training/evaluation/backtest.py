@@ -146,12 +146,17 @@ def random_runs(span: Span, rules: Rules, like: Runs, seed: int = 0, slippage_bp
     for _ in range(_TRIES):
         buy, sell = factor * often[0], factor * often[1]
         wanted = np.where(chance < buy, BUY, np.where(chance < buy + sell, SELL, HOLD)) * traded
-        runs = _carried_out(span, rules, RANDOM_RUNS, partial(_as_planned, wanted), slippage_bps)
+        runs = planned_runs(span, rules, wanted, slippage_bps)
         got = turnover(runs)
         if target == 0 or got == 0 or abs(got / target - 1) < _CLOSE_ENOUGH:
             break
         factor = min(factor * target / got, most)
     return runs
+
+
+def planned_runs(span: Span, rules: Rules, actions: NDArray[np.int64], slippage_bps: float = 0.0) -> Runs:
+    """Accounts whose actions (n, R) are known beforehand."""
+    return _carried_out(span, rules, actions.shape[1], partial(_as_planned, actions), slippage_bps)
 
 
 def _as_planned(wanted: NDArray[np.int64], n: int, _balance: Array, _stocks: Array) -> NDArray[np.int64]:

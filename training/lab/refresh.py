@@ -26,6 +26,7 @@ from bot.settings import RefreshSettings, RuleSettings, Settings, read_toml
 from bot.trading import rules_of
 from training.data import read_file
 from training.evaluation import evaluation_summary, span_of
+from training.lab.space import settings_toml
 from training.learner import DEFAULT_FILE, load_training_settings
 
 DAY: Final = 86_400
@@ -101,15 +102,11 @@ def _train(plan: Round, settings: Settings) -> Path:
     limits = settings.refresh
     wanted = read_toml(None, DEFAULT_FILE, "training settings")
     wanted["account"] = {name: getattr(settings.account, name) for name in RuleSettings.__struct_fields__}
-    text = "\n".join(
-        line
-        for section, table in wanted.items()
-        for line in (f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items()))
-    )
+    text = settings_toml(wanted)
     recipe = hashlib.sha256(f"{text}{limits.steps}{plan.first}{plan.split}".encode()).hexdigest()[:8]
     out = plan.folder / f"model-{_date(plan.today)}-{limits.seed}-{recipe}"
     config = out.with_name(f"{out.name}.toml")
-    config.write_text(text + "\n", encoding="utf-8")
+    config.write_text(text, encoding="utf-8")
     if not out.exists():
         length = ["--steps", str(limits.steps)] if limits.steps else []
         window = ["--from", _date(plan.first), "--to", _date(plan.split)]
