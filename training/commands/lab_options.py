@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bot.console import add_json, print_result, print_table, progress
 from bot.errors import UsageError
 from training.commands.common import add_candles
 from training.data import Market, load_markets
+from training.evaluation import PARTS
 
-EMBARGO_DAYS = 14
-RUNS = 4
+EMBARGO_DAYS: Final = 14
+RUNS: Final = 4
 
 
 def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,19 +74,7 @@ def show(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_result({name: part for name, part in result.items() if name != "curves"}, as_json=True)
         return
-    columns = [
-        "",
-        "log return",
-        "Sharpe",
-        "drawdown",
-        "exposure",
-        "turnover",
-        "timing",
-        "95 %",
-        "cost",
-        "drag",
-        "selection",
-    ]
+    columns = ["", "log return", "Sharpe", "drawdown", "exposure", "turnover", "timing", "95 %", *PARTS]
     rows = []
     for name, one in result["candidates"].items():
         low, high = one["timing_log_return"]["ci95"]
@@ -93,15 +82,10 @@ def show(result: dict[str, Any], *, as_json: bool) -> None:
         parts = [round(part, 4) for part in one["timing_parts"].values()]
         rows.append([name, *(round(number, 4) for number in numbers), f"{low:+.3f} to {high:+.3f}", *parts])
     span = f"{result['pooled']['from'][:10]} to {result['pooled']['to'][:10]}"
-    print_table(
-        columns,
-        rows,
-        f"{len(result['markets'])} markets, {len(result['folds'])} folds, {result['seeds']} seeds, {span}",
-    )
-    costs = {bps: table["policy"]["timing"]["value"] for bps, table in result["costs"].items()}
-    sys.stdout.write(
-        "\ntiming at a cost of " + ", ".join(f"{bps} bps: {value:+.3f}" for bps, value in costs.items()) + "\n"
-    )
+    title = f"{len(result['markets'])} markets, {len(result['folds'])} folds, {result['seeds']} seeds, {span}"
+    print_table([column.replace("_", " ") for column in columns], rows, title)
+    costs = (f"{bps} bps: {table['policy']['timing']['value']:+.3f}" for bps, table in result["costs"].items())
+    sys.stdout.write(f"\ntiming at a cost of {', '.join(costs)}\n")
     figures = {name: result[name] for name in ("trials", "pbo", "deflated_sharpe", "spa_p_value", "page")}
     print_result(figures, as_json=False)
     sys.stdout.write(f"{result['verdict']}\n")

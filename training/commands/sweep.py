@@ -15,14 +15,14 @@ from training.learner import load_training_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sweep`."""
     parser.description = """\
-Try settings from a space: a TOML file with the sections and keys of config/training.toml, each with a list of choices or
-a range such as {low = 0.001, high = 0.1, log = true}. Each setting is judged by walk-forward inside of the candles up to
---to alone: their second half in parts, each tested after training on what is before it less the embargo. The best is
-written to DIR/best.toml, and judged with the number of all trials; candles from --to on remain for a test of it.
+Try settings from a space: a TOML file with the sections and keys of config/training.toml, each with a list of choices
+or a range such as {low = 0.001, high = 0.1, log = true}. Each setting is judged by walk-forward inside of the candles
+up to --to alone: their second half in parts, each tested after training on what is before it less the embargo. The
+best is written to DIR/best.toml, and judged with the number of all trials; candles from --to on remain for a test.
 
 Tasks run on Ray, one a core. Stopped or killed, the same command goes on with what is not done."""
-    parser.epilog = "example: hourhand-train sweep --space space.toml --candles btcusd.csv --to 2021-01-01 --method random --out sweep"
-    add_lab_arguments(parser)
+    parser.epilog = "example: hourhand-train sweep --space space.toml --candles btcusd.csv --to 2021-01-01 --out sweep"
+add_lab_arguments(parser)
     parser.add_argument("--space", type=Path, required=True, metavar="FILE", help="what may be chosen, in TOML")
     parser.add_argument("--method", choices=METHODS, default="grid", help="how settings are found (grid)")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="settings of random and optuna (20)")

@@ -9,6 +9,7 @@ from .backtest import policy_runs as policy_runs
 from .backtest import random_runs as random_runs
 from .backtest import span_of as span_of
 from .backtest import spans_of as spans_of
+from .course import PARTS as PARTS
 from .course import SERIES as SERIES
 from .course import Course as Course
 from .course import chain_courses as chain_courses

@@ -18,7 +18,7 @@ _PENALTIES: Final = tuple(10.0**power for power in range(-4, 5))
 
 
 class Ridge(NamedTuple):
-    """What the features say of the log return of the next 24 bars: `(features - center) / scale @ weights + constant`."""
+    """What features say of the log return of the next 24 bars: `(features - center) / scale @ weights + constant`."""
 
     features: Features
     center: Array

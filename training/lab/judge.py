@@ -201,7 +201,7 @@ def _curves(candidates: Mapping[str, Course], level: str) -> dict[str, list[floa
 
 
 def _markets(folder: Path, chosen: Sequence[Trial]) -> dict[str, dict[str, float]]:
-    """What the policy makes in each market over all folds: sums of log returns, means of the rest; means of the seeds."""
+    """What the policy makes in each market over all folds: totals, mean exposure, deepest drawdown; means of seeds."""
     found: dict[str, list[dict[str, float]]] = {}
     for trial in chosen:
         for result in results_of(folder, trial.tasks):

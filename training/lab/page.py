@@ -21,13 +21,13 @@ _DEFINITIONS: Final = {
     "5 %, the whole 95 % interval is above 0, and none of the three corrections objects.",
     "Pool": "an equal part in each market: in every hour the mean of the markets that have it. Intervals resample the "
     "same hours in all markets together, in blocks, and the seeds.",
-    "Timing": "log return over a constant mix of the same mean share in coins, which is brought back every hour, free of "
-    "cost. Its parts add up to it: what trading cost, what a varying share lost to variance, and what choosing the hours "
-    "gained.",
+    "Timing": "log return over a constant mix of the same mean share in coins, which is brought back every hour, free "
+    "of cost. Its parts add up to it: what trading cost, what a varying share lost to variance, and what choosing the "
+    "hours gained.",
     "PBO": "the probability of backtest overfitting: how often the candidate that is best on half of the time is at or "
     "below the median on the other half (Bailey, Borwein, Lopez de Prado, Zhu 2017). Half is what chance gives.",
-    "Deflated Sharpe ratio": "the probability that the Sharpe ratio of the timing is more than the best of as many trials "
-    "without skill would show (Bailey, Lopez de Prado 2014).",
+    "Deflated Sharpe ratio": "the probability that the Sharpe ratio of the timing is more than the best of as many "
+    "trials without skill would show (Bailey, Lopez de Prado 2014).",
     "SPA": "Hansen's (2005) p-value for the best candidate against a baseline: how likely it is that none is better.",
     "Trials": "every setting with every seed that was ever tried in this folder (trials.jsonl).",
 }

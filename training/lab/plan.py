@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from bot.errors import UsageError
@@ -85,7 +86,7 @@ def inner_folds(markets: Sequence[Market], count: int, embargo_days: int) -> lis
     edges = [first + (last - first) * (count + place) // (2 * count) // bar * bar for place in range(count)] + [last]
     return [
         checked_fold(Fold(f"part{n + 1}", start - embargo_days * DAY, start, end), markets)
-        for n, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+        for n, (start, end) in enumerate(pairwise(edges))
     ]
 
 

@@ -20,7 +20,7 @@ MOST_IN_A_GRID: Final = 10_000
 
 
 class Range(NamedTuple):
-    """Numbers from `low` to `high`, ends included, on a logarithmic scale where `log`; whole ones where both ends are."""
+    """Numbers from `low` to `high`, ends included, logarithmically where `log`; whole ones where both ends are."""
 
     low: float | int
     high: float | int
@@ -122,8 +122,8 @@ def _drawn(choices: Sequence[Any] | Range, chance: np.random.Generator) -> Any:
 
 
 class Proposals:
-    """Optuna's sampler (a tree-structured Parzen estimator) in batches of BATCH: `batches` yields them, and each is to be
-    answered by `score` before the next. The same scores give the same proposals.
+    """Optuna's sampler (a tree-structured Parzen estimator) in batches of BATCH: `batches` yields them, and each is to
+    be answered by `score` before the next. The same scores give the same proposals.
 
     Raises UsageError where Optuna is not installed.
     """

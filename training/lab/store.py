@@ -60,7 +60,7 @@ def read_result(folder: Path, task: Task) -> TaskResult | None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: to one beside it, synced, then renamed. Raises UsageError where it cannot be."""
+    """Write a file whole or not at all: to one beside it, synced, then renamed. Raises UsageError where that fails."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
