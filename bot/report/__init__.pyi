@@ -2,14 +2,20 @@ from .charts import Line as Line
 from .charts import Marks as Marks
 from .charts import Panel as Panel
 from .charts import chart as chart
+from .charts import stretches as stretches
 from .charts import thinned as thinned
-from .formatting import document as document
+from .formatting import Html as Html
+from .formatting import coloured as coloured
 from .formatting import percent as percent
 from .formatting import percents as percents
+from .formatting import short as short
 from .formatting import signed as signed
 from .formatting import table as table
 from .history import account_statistics as account_statistics
 from .history import align_histories as align_histories
+from .history import constant_mix as constant_mix
+from .history import drawdowns as drawdowns
+from .history import month_bounds as month_bounds
 from .history import read_histories as read_histories
 from .intervals import Interval as Interval
 from .intervals import align as align
@@ -18,4 +24,5 @@ from .intervals import pooled as pooled
 from .intervals import pooled_interval as pooled_interval
 from .intervals import total_interval as total_interval
 from .page import Event as Event
+from .page import document as document
 from .page import render_page as render_page

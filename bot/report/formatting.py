@@ -2,20 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.resources import files
 
 from bot.clock import utc
 from bot.model import Array
-
-
-def document(title: str, body: str) -> str:
-    """A whole page in the report's look; nothing in it is loaded from elsewhere."""
-    style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
-    )
 
 
 class Html(str):

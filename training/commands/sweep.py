@@ -22,7 +22,7 @@ best is written to DIR/best.toml, and judged with the number of all trials; cand
 
 Tasks run on Ray, one a core. Stopped or killed, the same command goes on with what is not done."""
     parser.epilog = "example: hourhand-train sweep --space space.toml --candles btcusd.csv --to 2021-01-01 --out sweep"
-add_lab_arguments(parser)
+    add_lab_arguments(parser)
     parser.add_argument("--space", type=Path, required=True, metavar="FILE", help="what may be chosen, in TOML")
     parser.add_argument("--method", choices=METHODS, default="grid", help="how settings are found (grid)")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="settings of random and optuna (20)")

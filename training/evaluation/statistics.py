@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 
 from bot.model import Array
-from bot.report import total_interval
+from bot.report import drawdowns, total_interval
 
 HOURS_A_YEAR: Final = 8760
 
@@ -26,12 +26,6 @@ def sharpe(values: Array, bars_a_year: float = HOURS_A_YEAR) -> float:
     return float(ratios.mean() * np.sqrt(bars_a_year))
 
 
-def drawdowns(values: Array) -> Array:
-    """How far each value lies below the highest before it, as a part of that: (n, R), 0 or more."""
-    below: Array = 1 - values / np.maximum.accumulate(values, axis=0)
-    return below
-
-
 def summary(values: Array, bars_a_year: float = HOURS_A_YEAR) -> dict[str, float]:
     """`log_return` (total over the span), `sharpe` and `max_drawdown` of values (n, R), each the mean of the runs."""
     return {
@@ -43,7 +37,7 @@ def summary(values: Array, bars_a_year: float = HOURS_A_YEAR) -> dict[str, float
 
 def difference(values: Array, others: Array, seed: int = 0) -> dict[str, Any]:
     """How much more log return `values` (n, R) made than `others` (n, S), total over the span and mean of the runs, and
-    how sure that is over bars and runs: `value` and `ci95`, as in `bot.report.total_interval`.
+    how sure that is over bars and runs: `value`, `ci95` and `covers`, as in `bot.report.total_interval`.
     """
     gains = log_returns(values) - log_returns(others).mean(1, keepdims=True)
     return total_interval(gains, seed).figures()
