@@ -48,7 +48,8 @@ def write_result(folder: Path, task: Task, result: TaskResult) -> None:
 def read_result(folder: Path, task: Task) -> TaskResult | None:
     """A task's result, None where there is none that can be read."""
     try:
-        with np.load(result_file(folder, task), allow_pickle=False) as arrays:
+        content = io.BytesIO(result_file(folder, task).read_bytes())
+        with np.load(content, allow_pickle=False) as arrays:
             words = json.loads(str(arrays["words"]))
             courses = {
                 name: Course(bar, arrays[f"{name}/hours"], arrays[f"{name}/series"])
