@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ def _ray() -> Any:
     """Ray, quiet and without its usage statistics. Raises UsageError where it is not installed."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the behaviour to come, and no warning of it
     try:
         import ray  # noqa: PLC0415 - an extra, and slow to load
     except ImportError as error:
@@ -42,6 +43,9 @@ def cluster(address: str = "", workers: int = 0) -> Iterator[int]:
     one of this machine). Raises UsageError where Ray is not installed or the cluster cannot be reached.
     """
     ray = _ray()
+    # Ray takes the machine's own address for loopback's, and listens everywhere, where it may become a cluster.
+    constants: Any = import_module("ray._private.ray_constants")
+    constants.ENABLE_RAY_CLUSTER = bool(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     try:
         if address:
