@@ -112,7 +112,7 @@ def _evaluate(
     """The evaluation of each market that has candles from --from to --to, and the rules it was made with."""
     spans = spans_of(markets, parsed_args.since, parsed_args.until)
     account = load_settings(parsed_args.config).account if parsed_args.config else AccountSettings()
-    share = getattr(account, "initial_share", None) if parsed_args.config else SHARE if several else None
+    share = account.initial_share if parsed_args.config else SHARE if several else None
     evaluations = {}
     with progress("evaluating", sum(len(span.decided) for span in spans.values())) as report:
         done = 0

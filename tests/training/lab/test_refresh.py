@@ -1,22 +1,25 @@
 """The offline round against the loopback exchange, and its gate."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from bot.clock import Clock
-from bot.errors import ExchangeError, ModelError, UsageError
-from bot.model import SHIPPED_POINTER, load_model, registry
+from bot.errors import ExchangeError, HourhandError, ModelError, UsageError
+from bot.model import SHIPPED_POINTER, load_model, registry, training_span
 from bot.settings import RefreshSettings, Settings, load_settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.simulator.faults import Fault
+from training.evaluation import Evidence
 from training.lab import run_refresh
 from training.lab.refresh import gate
 
 DAY = 86_400
 START = 1_577_836_800
 DAYS = 45
+FOUND = Evidence(0.5, (0.1, 0.9), 0.001, "timing found", found=True)
 
 
 def _figures(log_return: float, turnover: float = 1.0, drawdown: float = 0.1) -> dict[str, object]:
@@ -37,9 +40,10 @@ def _figures(log_return: float, turnover: float = 1.0, drawdown: float = 0.1) ->
 )
 def test_the_gate(candidate: dict[str, object], current: dict[str, object] | None, passes: bool) -> None:
     limits = RefreshSettings(margin=0.02, max_turnover_a_day=2.0, max_drawdown=0.3)
-    good, reasons = gate(limits, candidate, current, days=10)
+    good, reasons = gate(limits, candidate, current, FOUND, days=10)
     assert good is passes
-    assert len(reasons) == 3
+    assert len(reasons) == 4
+    assert not gate(limits, candidate, current, FOUND._replace(found=False), days=10)[0]
 
 
 @pytest.fixture
@@ -74,6 +78,13 @@ def test_a_round_publishes_and_promotes_through_the_gate(settings: Settings, mon
     pointer = Path(settings.policy.model)
     with LoopbackExchange(generate_candles(DAYS * 24, 3, start=START), clock) as exchange:
         settings = _loopback(monkeypatch, exchange)
+        unsure = run_refresh(settings, clock, config=None, dry_run=False)
+        assert not unsure["promoted"]  # a training of one iteration has learned nothing
+        assert unsure["verdict"].startswith("no evidence of timing")
+        assert unsure["verdict"] in unsure["reasons"]
+        assert not pointer.exists()
+        assert (pointer.parent / unsure["candidate"]).is_dir()
+        monkeypatch.setattr("training.lab.refresh.timing_evidence", lambda *_, **__: FOUND)
         result = run_refresh(settings, clock, config=None, dry_run=False)
         assert result["promoted"]  # there was no current model
         assert registry.read_pointer(pointer).model_id == result["candidate"]
@@ -83,7 +94,7 @@ def test_a_round_publishes_and_promotes_through_the_gate(settings: Settings, mon
         )  # the same day: the same model, already current
         assert (again["candidate"], again["promoted"]) == (result["candidate"], False)
     log = (Path(settings.refresh.folder) / "refresh.jsonl").read_text().splitlines()
-    assert [json.loads(line)["promoted"] for line in log] == [True, False]
+    assert [json.loads(line)["promoted"] for line in log] == [False, True, False]
     manifest = json.loads((pointer.parent / result["candidate"] / "model.json").read_text())
     assert manifest["evaluation"]["policy"]["log_return"] == result["candidate_log_return"]
     assert manifest["training"]["last_candle"] < START + (DAYS - 7) * DAY  # nothing of the held-out stretch
@@ -134,6 +145,42 @@ def test_a_broken_current_model_is_an_error_and_not_none(settings: Settings) -> 
     with pytest.raises(ModelError):
         run_refresh(settings, clock, config=None, dry_run=False)
     assert pointer.read_text(encoding="utf-8") == "nonsense"
+
+
+def test_a_dead_link_is_a_broken_model_and_not_none(settings: Settings) -> None:
+    pointer = Path(settings.policy.model)
+    pointer.parent.mkdir(parents=True)
+    pointer.symlink_to("nowhere")
+    clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
+    with pytest.raises(ModelError):
+        run_refresh(settings, clock, config=None, dry_run=False)
+
+
+def test_a_step_that_is_killed_is_no_wrong_usage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = Path("killed").absolute()
+    killed.write_text("#!/bin/sh\nkill -KILL $$\n", encoding="utf-8")
+    killed.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killed))
+    clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
+    with pytest.raises(HourhandError, match="download` was killed by SIGKILL") as failure:
+        run_refresh(settings, clock, config=None, dry_run=False)
+    assert failure.value.exit_code == 1
+
+
+def test_a_model_that_learned_from_the_held_out_bars_is_not_compared_with(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
+    pointer = Path(settings.policy.model)
+    model = load_model(registry.resolve_model(SHIPPED_POINTER))
+    assert training_span(model.manifest)[1] > START + DAYS * DAY  # type: ignore[index]
+    registry.publish(pointer, model)
+    registry.promote(pointer, model.model_id, 0.0)
+    with LoopbackExchange(generate_candles(DAYS * 24, 3, start=START), clock) as exchange:
+        result = run_refresh(_loopback(monkeypatch, exchange), clock, config=None, dry_run=False)
+    assert not result["promoted"]
+    assert result["reasons"][-1].startswith("the current model learned from 168 of the 168 held-out bars")
+    assert registry.read_pointer(pointer).model_id == model.model_id
 
 
 def test_a_short_history_is_said_as_such(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
