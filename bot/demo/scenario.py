@@ -91,7 +91,7 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
         model = base.policy.model
-        if not registry.is_rule(model):
+        if registry.is_path(model):
             provide_shipped(Path(model))
             model = str(Path(model).resolve())
         config.write_text(

@@ -96,7 +96,7 @@ class _Proof:
             with np.errstate(all="ignore"):  # whoever altered a candle may have written anything
                 state = self._state(trader, last, stored)
                 step = trader.step(state, candle, POLICY if given.reason == MINIMUM else given.reason, quote)
-        except (ArithmeticError, ValueError, ExchangeError) as error:
+        except (ArithmeticError, ValueError, ExchangeError, ModelError) as error:
             self.report(f"{given.bar_time}: nothing can be derived from its candle: {error}")
             return
         for name, found, derived in zip(given._fields, given, step.decision, strict=True):

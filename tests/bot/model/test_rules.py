@@ -15,9 +15,9 @@ from bot.model import (
     BUY,
     HOLD,
     SELL,
+    CodeManifest,
     Model,
     Observation,
-    RuleManifest,
     attach_evaluation,
     describe,
     load_model,
@@ -84,7 +84,7 @@ def test_a_folder_holds_a_rule_like_any_model(tmp_path: Path) -> None:
     again = load_model(tmp_path / "mix")
     assert (again.model_id, again.policy) == (model.model_id, model.policy)
     manifest = manifest_of(again)
-    assert isinstance(manifest, RuleManifest)
+    assert isinstance(manifest, CodeManifest)
     assert (manifest.format, manifest.rule, manifest.evaluation) == (2, "mix?band=0.15&share=0.4", {"bars": 3})
     pointer = tmp_path / "models" / "current"
     assert registry.publish(pointer, again) == "added"
@@ -119,7 +119,7 @@ def test_an_altered_rule_is_refused(change: dict[str, Any], words: str) -> None:
 def test_a_rule_with_weights_is_refused() -> None:
     manifest = json.loads(rule_model("hold").manifest)
     network = model_of(1)
-    with pytest.raises(ModelError, match="a rule has none"):
+    with pytest.raises(ModelError, match="a policy that is code has none"):
         parse_model(network.weights, json.dumps(manifest | {"weights_sha256": network.weights_sha256}))
 
 
