@@ -10,7 +10,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from bot.clock import utc
-from bot.redact import redact_values
+from bot.redact import printable, redact_values
 
 
 def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
@@ -33,6 +33,7 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
             stamp,
             structlog.processors.format_exc_info,
             _redacted,
+            *([_printable] if for_people else []),  # JSON escapes control characters itself
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -60,3 +61,7 @@ class _Stderr(io.TextIOBase):
 
 def _redacted(_logger: Any, _method: str, line: Any) -> Any:
     return redact_values(line)
+
+
+def _printable(_logger: Any, _method: str, line: Any) -> Any:
+    return {name: printable(v) if isinstance(v, str) and name != "exception" else v for name, v in line.items()}
