@@ -55,6 +55,7 @@ class AccountSettings(RuleSettings, frozen=True, forbid_unknown_fields=True):
 
     name: Text = "main"
     fill: Literal["close", "quote"] = "close"
+    limits: Literal["own", "exchange"] = "own"
     slippage_bps: Annotated[float, Meta(ge=0, lt=10_000)] = 0.0
 
 

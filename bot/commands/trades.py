@@ -1,6 +1,7 @@
 """`hourhand trades`."""
 
 from argparse import ArgumentParser, Namespace
+from typing import Final
 
 from bot.clock import utc
 from bot.commands.account_option import account_name, add_account
@@ -8,6 +9,8 @@ from bot.console import add_config, add_json, print_result, print_table, read_se
 from bot.errors import UsageError
 from bot.ledger import open_reader, read_fills
 from bot.redact import printable
+
+SMALL: Final = 10.0  # quote currency
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,11 +34,16 @@ def call(parsed_args: Namespace) -> int:
             fills = [fill for _, fill in sorted(read_fills(connection, account).items())]
     finally:
         ledger.close()
+    small = sum(fill.cost < SMALL for fill in fills)
+    count = len(fills)
     fills = fills[-parsed_args.last :] if parsed_args.last else fills
     if parsed_args.json:
-        print_result({"account": account, "trades": [fill._asdict() for fill in fills]}, as_json=True)
+        print_result(
+            {"account": account, "below_ten": small, "trades": [fill._asdict() for fill in fills]}, as_json=True
+        )
     elif fills:
         print_table(("bar", *fills[0]._fields[1:]), ((utc(fill.bar_time), *fill[1:]) for fill in fills))
+        print(f"{small} of {count} fills moved less than {SMALL:g} in quote currency")
     else:
         print(f"account {printable(account)} has not traded yet")
     return 0

@@ -6,5 +6,6 @@ from .candles import is_confirmed_by as is_confirmed_by
 from .candles import is_near as is_near
 from .exchange import Feed as Feed
 from .files import read_candles as read_candles
+from .limits import MarketLimits as MarketLimits
 from .retry import MAX_RETRY_WAIT as MAX_RETRY_WAIT
 from .retry import retry_wait as retry_wait

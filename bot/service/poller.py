@@ -151,7 +151,9 @@ class Poller:
         newest = run[-1].bar_time
         warmup = run[max(0, len(run) - 1 - self.schedule.warmup_bars) : -1]
         states = [
-            new_account_state(account.trader, warmup, newest) if account.bar_time is None else account
+            new_account_state(self._with_limits(account.trader), warmup, newest)
+            if account.bar_time is None
+            else account
             for account in self.account_states
         ]
         begins = any(account.bar_time is None for account in states)
@@ -161,6 +163,9 @@ class Poller:
         oldest = min(decided)
         early = [c for c in warmup if begins and c.bar_time not in stored and c.bar_time <= oldest]
         return _Work(states, decided, [candle for candle in run if candle.bar_time > oldest], early)
+
+    def _with_limits(self, trader: Trader) -> Trader:
+        return trader.with_limits(self._ask(self.feed.limits)) if trader.lacks_limits else trader
 
     def _decide(self, work: _Work, stored: set[int], gaps: Sequence[tuple[int, int]]) -> int:
         """Decide and commit the candles of `work`, one transaction each; how many."""
