@@ -3,6 +3,7 @@ from . import reading as reading
 from . import tables as tables
 from .accounts import account_summary as account_summary
 from .accounts import model_performance as model_performance
+from .accounts import read_all_terms as read_all_terms
 from .accounts import read_terms as read_terms
 from .backups import backup as backup
 from .backups import continues as continues
