@@ -11,6 +11,7 @@ from bot.ledger.practice import read_practice
 from bot.market import MarketLimits
 from bot.trading import OWN_RULES, AccountTerms, Rules
 
+SMALL_FILL: Final = 10.0  # quote currency
 _WITH_LIMITS: Final = select(
     tables.accounts, *(tables.account_limits.c[name] for name in MarketLimits._fields)
 ).outerjoin(tables.account_limits)
@@ -74,6 +75,13 @@ def account_summary(connection: Connection, account: str) -> dict[str, Any]:
     found["chain"] = row.chain if row else None
     found["practice"] = read_practice(connection)
     return found
+
+
+def count_small_fills(connection: Connection, account: str) -> int:
+    """How many of the account's fills moved less than SMALL_FILL."""
+    f = tables.fills.c
+    rows = select(func.count()).select_from(tables.fills).where(f.account == account, f.cost < SMALL_FILL)
+    return int(connection.execute(rows).scalar_one())
 
 
 def _count(connection: Connection, table: Table, account: str) -> int:
