@@ -3,11 +3,12 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
-from bot.errors import ExchangeError, HourhandError, LedgerError
+from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
 from bot.ledger import (
     check_practice,
     is_in_use,
@@ -19,9 +20,9 @@ from bot.ledger import (
 )
 from bot.market import Candle, Feed, reconcile
 from bot.model import describe, named_model
-from bot.observers import check_addresses
+from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
-from bot.service import SKEW_WARNING, STALE_BARS, load_traders
+from bot.service import SKEW_WARNING, STALE_BARS, feeds_of, load_traders
 from bot.settings import Settings
 
 
@@ -35,16 +36,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Check one thing after the other; the exit code of the first that fails."""
     settings, clock = read_settings(parsed_args)
-    feed = Feed(settings.exchange, clock)
+    open_feed = feeds_of(clock)
+    markets = [(market, open_feed(market)) for market in settings.each_market()]
+    named = [f"{market.account.name!r} on {market.market}" for market, _ in markets]
     checks: dict[str, Callable[[], str]] = {
-        "settings": lambda: f"account {settings.account.name!r} on {settings.market}",
+        "settings": lambda: f"account {', '.join(named)}",
         "ledger": lambda: _ledger(settings),
         "model": lambda: _model(settings),
         "accounts": lambda: _accounts(settings, clock),
         "notifications": lambda: f"addresses: {check_addresses(settings)}",
-        "exchange": lambda: _exchange(feed, settings, clock),
-        "clock": lambda: _clock(feed),
     }
+    for market, feed in markets:
+        suffix = "" if market.account.name == settings.account.name else f" {market.account.name}"
+        if suffix and market.policy.model != settings.policy.model:
+            checks[f"model{suffix}"] = partial(_model, market)
+        checks[f"exchange{suffix}"] = partial(_exchange, feed, market, clock)
+        checks[f"clock{suffix}"] = partial(_clock, feed)
     results = [_result(name, check) for name, check in checks.items()]
     code = next((result["exit_code"] for result in results if not result["ok"]), 0)
     if parsed_args.json:
@@ -98,6 +105,12 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     finally:
         ledger.close()
     decided = sum(state.bar_time is not None for state in states)
+    newest = max((state.bar_time for state in states if state.bar_time is not None), default=None)
+    if newest is not None and clock.now() < newest + settings.bar - BACKWARD:
+        raise UsageError(
+            f"the clock says {utc(clock.now())}, and the newest decided bar is of {utc(newest)}: nothing is decided "
+            "until then; set the clock, or use another ledger.url"
+        )
     return f"{names}: {decided} of {len(states)} with decided bars"
 
 

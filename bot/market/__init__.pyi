@@ -9,3 +9,4 @@ from .files import read_candles as read_candles
 from .limits import MarketLimits as MarketLimits
 from .retry import MAX_RETRY_WAIT as MAX_RETRY_WAIT
 from .retry import retry_wait as retry_wait
+from .venue import Venue as Venue

@@ -2,6 +2,7 @@ from .charts import Line as Line
 from .charts import Marks as Marks
 from .charts import Panel as Panel
 from .charts import chart as chart
+from .charts import means as means
 from .charts import stretches as stretches
 from .charts import thinned as thinned
 from .formatting import Html as Html
@@ -17,6 +18,8 @@ from .history import constant_mix as constant_mix
 from .history import drawdowns as drawdowns
 from .history import month_bounds as month_bounds
 from .history import read_histories as read_histories
+from .history import read_history as read_history
 from .page import Event as Event
 from .page import document as document
 from .page import render_page as render_page
+from .pool import pool_timing as pool_timing

@@ -47,7 +47,7 @@ def replay_candles(
                 "`hourhand run --once` asks for them, and account.limits = 'own' does without"
             )
         new, run = run[:warmup], run[warmup:]
-        account = new_account_state(trader, new, run[0].bar_time)
+        account = new_account_state(trader, new, run[0])
     else:
         run = [candle for candle in run if candle.bar_time > (account.bar_time or 0)]
         if run and run[0].bar_time != account.bar_time + bar:

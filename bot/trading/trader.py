@@ -71,11 +71,24 @@ class BarResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trader:
-    """What an account is, the model that decides for it, and how (`sample` or `argmax`)."""
+    """What an account is, the model that decides for it, and how (`sample` or `argmax`).
+
+    With `initial_share` the account is yet to be opened: that share of `terms.rules.initial_balance` will be in coins.
+    """
 
     terms: AccountTerms
     model: Model
     mode: str = "sample"
+    initial_share: float | None = None
+
+    def opened_at(self, close: float) -> "Trader":
+        """The trader with initial amounts fixed by the close of the account's first bar."""
+        if self.initial_share is None:
+            return self
+        worth = self.terms.rules.initial_balance
+        coins = self.initial_share * worth
+        rules = self.terms.rules._replace(initial_balance=worth - coins, initial_stocks=coins / close)
+        return replace(self, terms=self.terms._replace(rules=rules), initial_share=None)
 
     def with_limits(self, limits: MarketLimits) -> "Trader":
         """The trader of a new account on whose market these limits are in force."""
