@@ -215,3 +215,9 @@ def hourhand(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProc
         timeout=60,
         check=False,
     )
+
+
+def resident() -> float:
+    """Resident memory of this process, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

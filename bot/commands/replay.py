@@ -8,7 +8,7 @@ from pathlib import Path
 from bot.commands.account_option import add_market, market_settings
 from bot.console import add_config, add_json, print_result, progress, read_settings
 from bot.errors import LedgerError, UsageError
-from bot.ledger import account_summary, mark_practice, open_reader, open_writer, read_terms
+from bot.ledger import account_summary, check_name, mark_practice, open_reader, open_writer, read_terms
 from bot.market import read_candles
 from bot.model import Model, in_sample_warning, named_model
 from bot.service import replay_candles, require_timeframe
@@ -63,6 +63,7 @@ def call(parsed_args: Namespace) -> int:
     try:
         with ledger.writing() as connection:
             mark_practice(connection, practice=True, now=math.inf)
+            check_name(connection, settings.account.name)
         trader = _trader(settings, model)
         with progress("replay", len(candles)) as update:
             result = replay_candles(ledger, trader, candles, parsed_args.warmup, update)

@@ -1,11 +1,13 @@
 """Accounts and how they and their models did; little to import, so that `status` is quick."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, func, select
 
+from bot.errors import UsageError
 from bot.ledger import tables
 from bot.ledger.practice import read_practice
 from bot.market import MarketLimits
@@ -15,6 +17,8 @@ SMALL_FILL: Final = 10.0  # quote currency
 _WITH_LIMITS: Final = select(
     tables.accounts, *(tables.account_limits.c[name] for name in MarketLimits._fields)
 ).outerjoin(tables.account_limits)
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
 
 def read_terms(connection: Connection, account: str) -> AccountTerms | None:
@@ -26,6 +30,13 @@ def read_terms(connection: Connection, account: str) -> AccountTerms | None:
 def read_all_terms(connection: Connection) -> list[AccountTerms]:
     """The terms of every account, by name."""
     return [terms_of_row(row) for row in connection.execute(_WITH_LIMITS.order_by(tables.accounts.c.account))]
+
+
+def check_name(connection: Connection, account: str) -> None:
+    """Raises UsageError where a new account cannot have the name. One that the ledger has keeps any."""
+    if not _NAME.fullmatch(account) and read_terms(connection, account) is None:
+        allowed = "use at most 64 of A-Z a-z 0-9 . _ @ -"
+        raise UsageError(f"settings: {account!r} is no name for a new account: {allowed}")
 
 
 def terms_of_row(row: Row[Any]) -> AccountTerms:

@@ -1,6 +1,5 @@
 """Resume an account from the ledger."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,7 +11,6 @@ from bot.ledger import accounts, reading
 from bot.market import Candle
 from bot.trading import OWN_RULES, AccountState, AccountTerms, State, Trader
 
-_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _SETTING: Final = {"seed": "policy.seed", "market": "exchange.id, exchange.symbol or exchange.timeframe"}
 
 
@@ -27,10 +25,6 @@ def resume_account(connection: Connection, trader: Trader, warmup_bars: int) -> 
     opened = accounts.read_terms(connection, trader.terms.name)
     if opened is not None:
         trader = _opened(connection, trader, opened)
-    elif not _NAME.fullmatch(trader.terms.name):
-        raise UsageError(
-            f"settings: {trader.terms.name!r} is no name for a new account: use at most 64 of A-Z a-z 0-9 . _ @ -"
-        )
     stored = reading.read_state(connection, trader.terms.name)
     if stored is None:
         return AccountState(trader, trader.start())

@@ -3,6 +3,7 @@
 Nothing that comes in is believed before it was checked, and every failure says whether trying again helps.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from math import isfinite
@@ -22,6 +23,7 @@ REFUSED: Final = frozenset({401, 403, 451})
 MOST_RETRY_AFTER: Final = 3600.0
 _REAL_TIME: Final = 120.0  # a date this close to the machine's own clock was not written by a simulated one
 _USUAL_PAGE: Final = 500
+_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ")
 _DATE_STEP: Final = 1.0  # the header Date has whole seconds
 
 
@@ -119,7 +121,7 @@ class Feed:
 
     @property
     def first_asked(self) -> float | None:
-        """When the first request began, by the machine's monotonic clock; None where there was none."""
+        """When the first request for the market began, by the machine's monotonic clock; None where there was none."""
         return self._session.first_asked
 
     def cut(self) -> None:
@@ -132,6 +134,7 @@ class Feed:
             return
         settings, venue = self._settings, self._venue
         venue.load(self._load_markets, self._session, self._lacking)
+        self._session.first_asked = None  # the list was for all of them; this market's own turn is yet to come
         number, self._client = venue.list_number, venue.client(self._session)
         if settings.symbol not in self._client.markets:
             self._lacking = number
@@ -189,7 +192,7 @@ class Feed:
         if isinstance(cause, OSError) and not isinstance(
             cause, TooLargeError
         ):  # every error of sockets, and of requests
-            return ExchangeError(f"{name} cannot be reached: {str(cause)[:200]}")
+            return ExchangeError(f"{name} cannot be reached: {_ERRNO.sub('', str(cause))[:200]}")
         problem = str(cause) if isinstance(cause, NonsenseError | TooLargeError) else f"{type(cause).__name__}: {cause}"
         return ExchangeError(f"{name} answers nonsense: {problem[:200]}")
 

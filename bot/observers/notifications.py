@@ -15,6 +15,7 @@ from bot.ledger import newest_link, open_reader, reading
 from bot.observers.health import span
 from bot.observers.newest import Newest
 from bot.observers.outage import Outage
+from bot.observers.threads import NotSentError
 from bot.settings import Settings
 from bot.trading import MISSED, AccountState, AccountTerms, DecidedBar, Decision, Fill
 
@@ -29,6 +30,9 @@ _OF_A_MARKET: Final = frozenset(
         "exchange_recovered",
         "clock_skew",
         "clock_skew_over",
+        "clock_behind",
+        "clock_behind_over",
+        "model_swapped",
         "stale_feed",
         "stale_feed_over",
         "suspect",
@@ -53,6 +57,8 @@ _TROUBLE: Final = {
     "revision": "the exchange changed a candle that was decided",
     "model_swapped": "another model decides",
     "model_rejected": "a model was refused, the one before trades on",
+    "settings_rejected": "the settings were refused, those before hold",
+    "market_rejected": "a market was refused",
     "ping_down": "the ping URL cannot be reached",
     "ping_up": "the ping URL is reached again",
     "failed": "the daemon ended with an error",
@@ -111,12 +117,15 @@ class Notifier:
         words = ", ".join(_words(key, value) for key, value in detail.items() if key != "market")
         if len(self.newest.of) > 1 and kind in _OF_A_MARKET:
             self._hear()
-            self.waves.setdefault(kind, {})[self.newest.market_of(detail)] = words
+            name = str(detail.get("account", self.newest.market_of(detail)))
+            self.waves.setdefault(kind, {})[name] = words
         else:
             self._say(f"{_TROUBLE[kind]}: {words}")
 
     def tick(self, *, last: bool) -> bool:
-        """Send what there is to say. Raises OSError with Apprise's reason where a service did not take it."""
+        """Send what there is to say. Raises NotSentError with Apprise's reason where a service did not take it, which
+        counts as a message: a service may have delivered what it then refused.
+        """
         self._look()
         due = monotonic() >= self.sent_at + self.settings.notify.every_seconds and self._has_gathered()
         if not (self.lines or self.waves) or not (last or due):
@@ -125,7 +134,10 @@ class Notifier:
             self._say(_wave_line(kind, markets))
         self.waves = {}
         more = [f"and {self.left_out} more before these"] if self.left_out else []
-        self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        try:
+            self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        except OSError as error:
+            raise NotSentError(str(error), self.settings.notify.every_seconds) from error
         self.lines.clear()
         self.left_out = 0
         self.sent_at = monotonic()

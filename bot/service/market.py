@@ -66,7 +66,8 @@ class Market:
         except (WrongMarketError, ExchangeError) as error:
             self._exchange_failed(error if isinstance(error, ExchangeError) else ExchangeError(str(error)))
         else:
-            self._decided(poll.bars)
+            if not poll.discarded:
+                self._decided(poll.bars)
         return True
 
     def put_off(self, seconds: float) -> None:

@@ -9,7 +9,7 @@ import structlog
 
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
-from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
+from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.waiter import Request
@@ -82,6 +82,8 @@ class Poller:
     def use(self, traders: Sequence[Trader]) -> None:
         """Go on with these traders from their accounts' last bars in the ledger. Call it between two polls."""
         with self.ledger.reading() as connection:
+            for trader in traders:
+                check_name(connection, trader.terms.name)
             self.account_states = [resume_account(connection, trader, self.schedule.warmup_bars) for trader in traders]
         self._in_sync = True
 
