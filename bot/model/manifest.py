@@ -108,10 +108,16 @@ def build_model(
     return parse_model(weights, _text(manifest))
 
 
-def rule_model(text: str) -> Model:
-    """The model of a rule, from text such as `mix?share=0.5`. Raises ModelError as `parse_rule`."""
+def rule_model(
+    text: str, *, training: Mapping[str, Any] | None = None, evaluation: Mapping[str, Any] | None = None
+) -> Model:
+    """The model of a rule, from text such as `mix?share=0.5`; `training` tells how it was chosen.
+
+    Raises ModelError as `parse_rule`.
+    """
     rule, policy = parse_rule(text)
-    return _code_model(policy, behaviour_of(policy), {"rule": rule})
+    provenance = {"training": dict(training or {}), "evaluation": dict(evaluation or {})}
+    return _code_model(policy, behaviour_of(policy), {"rule": rule, **provenance})
 
 
 def installed_model(name: str) -> Model:
@@ -121,10 +127,10 @@ def installed_model(name: str) -> Model:
     return _code_model(found.policy, settled_behaviour(found), {"policy": spec})
 
 
-def _code_model(policy: Policy, behaviour: str, named: dict[str, Any]) -> Model:
+def _code_model(policy: Policy, behaviour: str, parts: dict[str, Any]) -> Model:
     weights = save_tensors({})
     sha256 = hashlib.sha256(weights).hexdigest()
-    manifest = CodeManifest(format=2, model_id="", weights_sha256=sha256, behaviour=behaviour, **named)
+    manifest = CodeManifest(format=2, model_id="", weights_sha256=sha256, behaviour=behaviour, **parts)
     manifest = msgspec.structs.replace(manifest, model_id=_identity(deciding_part(manifest), {}))
     return Model(manifest.model_id, policy, weights, sha256, _text(manifest))
 
