@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 from bot import __version__
 from bot.errors import HourhandError, UsageError
 from bot.output import tolerant_streams
-from bot.redact import one_line, printable, redact
+from bot.redact import one_line, redact
 
 _INTERRUPTED: Final = 130
 
@@ -35,11 +35,11 @@ COMMANDS: Final = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors repeat no control character from the command line."""
+    """A parser whose errors repeat no secret and no control character from the command line."""
 
     def error(self, message: str) -> NoReturn:
         """End with the message and 2."""
-        super().error(printable(message))
+        super().error(one_line(message))
 
 
 AddArguments = Callable[[argparse.ArgumentParser], object]

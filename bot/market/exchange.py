@@ -3,6 +3,7 @@
 Nothing that comes in is believed before it was checked, and every failure says whether trying again helps.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from math import isfinite
@@ -21,6 +22,7 @@ REFUSED: Final = frozenset({401, 403, 451})
 MOST_RETRY_AFTER: Final = 3600.0
 _REAL_TIME: Final = 120.0  # a date this close to the machine's own clock was not written by a simulated one
 _USUAL_PAGE: Final = 500
+_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ")
 _DATE_STEP: Final = 1.0  # the header Date has whole seconds
 
 
@@ -180,7 +182,7 @@ class Feed:
         if isinstance(cause, OSError) and not isinstance(
             cause, TooLargeError
         ):  # every error of sockets, and of requests
-            return ExchangeError(f"{name} cannot be reached: {str(cause)[:200]}")
+            return ExchangeError(f"{name} cannot be reached: {_ERRNO.sub('', str(cause))[:200]}")
         problem = str(cause) if isinstance(cause, NonsenseError | TooLargeError) else f"{type(cause).__name__}: {cause}"
         return ExchangeError(f"{name} answers nonsense: {problem[:200]}")
 

@@ -15,6 +15,7 @@ from bot.ledger import newest_link, open_reader, reading
 from bot.observers.health import span
 from bot.observers.newest import Newest
 from bot.observers.outage import Outage
+from bot.observers.threads import NotSentError
 from bot.settings import Settings
 from bot.trading import MISSED, AccountState, AccountTerms, DecidedBar, Decision, Fill
 
@@ -122,7 +123,9 @@ class Notifier:
             self._say(f"{_TROUBLE[kind]}: {words}")
 
     def tick(self, *, last: bool) -> bool:
-        """Send what there is to say. Raises OSError with Apprise's reason where a service did not take it."""
+        """Send what there is to say. Raises NotSentError with Apprise's reason where a service did not take it, which
+        counts as a message: a service may have delivered what it then refused.
+        """
         self._look()
         due = monotonic() >= self.sent_at + self.settings.notify.every_seconds and self._has_gathered()
         if not (self.lines or self.waves) or not (last or due):
@@ -131,7 +134,10 @@ class Notifier:
             self._say(_wave_line(kind, markets))
         self.waves = {}
         more = [f"and {self.left_out} more before these"] if self.left_out else []
-        self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        try:
+            self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        except OSError as error:
+            raise NotSentError(str(error), self.settings.notify.every_seconds) from error
         self.lines.clear()
         self.left_out = 0
         self.sent_at = monotonic()
