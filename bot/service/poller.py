@@ -74,17 +74,13 @@ class Poller:
         """What people call the market: the name of its main account."""
         return self.account_states[0].trader.terms.name
 
-    @property
-    def traders(self) -> list[Trader]:
-        """The accounts' traders, the main one first."""
-        return [account.trader for account in self.account_states]
-
     def use(self, traders: Sequence[Trader]) -> None:
         """Go on with these traders from their accounts' last bars in the ledger. Call it between two polls."""
         with self.ledger.reading() as connection:
             for trader in traders:
                 check_name(connection, trader.terms.name)
             self.account_states = [resume_account(connection, trader, self.schedule.warmup_bars) for trader in traders]
+        self.traders = list(traders)  # as they were given: an account with an initial share may not be opened yet
         self._in_sync = True
 
     def steps(self) -> Steps:
