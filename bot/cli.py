@@ -10,12 +10,14 @@ from typing import Final
 
 from bot import __version__
 from bot.errors import HourhandError, UsageError
+from bot.extras import extras_required
 from bot.output import tolerant_streams
 from bot.redact import one_line, redact
 
 _INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
+    "init": "write settings and the shipped model into this folder, to begin with",
     "run": "the daemon: poll, decide and trade on paper until stopped",
     "status": "the account now: balance, coins, value, and whether the daemon keeps up",
     "health": "whether bars are decided in time, as a sentence and an exit code",
@@ -101,7 +103,8 @@ def _run(
             load_command(name)(command)
     try:
         parsed_args = parser.parse_args(words)
-        return int(parsed_args.run(parsed_args))
+        with extras_required(parser.prog):
+            return int(parsed_args.run(parsed_args))
     except HourhandError as error:
         _print_error(parser, str(error))
         return error.exit_code

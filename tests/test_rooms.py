@@ -31,6 +31,8 @@ DOWN = (
     "bot.market",
     "bot.console",
     "bot.settings",
+    "bot.places",
+    "bot.extras",
     "bot.log",
     "bot.clock",
     "bot.errors",

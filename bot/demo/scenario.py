@@ -15,7 +15,7 @@ from bot.clock import Clock, read_clock, utc
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
 from bot.ledger import open_reader, reading
-from bot.model import provide_shipped
+from bot.model import SHIPPED_POINTER, is_default_pointer
 from bot.settings import Settings
 from bot.simulator import OUTAGE, LoopbackExchange, generate_candles
 from bot.trading import MISSED, SYNTHETIC
@@ -90,8 +90,8 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
     with LoopbackExchange(candles, start) as exchange:
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
-        provide_shipped(Path(base.policy.model))
-        model = Path(base.policy.model).resolve()
+        pointer = Path(base.policy.model)
+        model = SHIPPED_POINTER if is_default_pointer(pointer) and not pointer.exists() else pointer.resolve()
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
             f"[policy]\nmodel = {json.dumps(str(model))}\nmode = {json.dumps(base.policy.mode)}\n\n"

@@ -20,7 +20,6 @@ from training.evaluation import (
     evaluate_model,
     evaluation_statistics,
     span_of,
-    write_page,
 )
 
 
@@ -90,6 +89,8 @@ def call(parsed_args: argparse.Namespace) -> int:
     if parsed_args.save:
         save_model(attach_evaluation(model, evaluation), parsed_args.save)
     if parsed_args.out:
+        from training.evaluation import write_page  # noqa: PLC0415 - draws, which is slow to load
+
         write_page(parsed_args.out, done, result)
     if parsed_args.json:
         print_result(result, as_json=True)

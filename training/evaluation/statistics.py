@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
 from bot.model import Array
 
@@ -52,6 +51,8 @@ def difference(values: Array, others: Array, seed: int = 0) -> dict[str, float |
     the bars' differences, each the mean of the runs, with the block length of Politis and White (2004), 1 for fewer
     than 30 bars. It covers what the market may do, not what the draws do.
     """
+    from arch.bootstrap import StationaryBootstrap, optimal_block_length  # noqa: PLC0415 - an extra, and slow to load
+
     gains = log_returns(values).mean(1) - log_returns(others).mean(1)
     total = float(gains.sum())
     if len(gains) < 3 or gains.std() <= 1e-12:
