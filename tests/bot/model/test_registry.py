@@ -194,7 +194,7 @@ def test_the_command_refuses_in_one_sentence_and_runs_nothing(pointer: Path, tmp
 def test_a_pointer_that_is_none_is_refused(pointer: Path) -> None:
     for nonsense in (b"", b"{", b'{"model_id": 3}', b"\xff", b"[]"):
         pointer.write_bytes(nonsense)
-        with pytest.raises(ModelError, match="no pointer"):
+        with pytest.raises(ModelError, match="nor a pointer"):
             registry.resolve_model(pointer)
 
 

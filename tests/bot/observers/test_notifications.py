@@ -236,8 +236,8 @@ class Heard(Observers):
         super().on_bar(entries, seconds)
         self.bars.put(entries[0].step.decision.bar_time)
 
-    def news(self, now: float) -> Iterator[Any]:
-        for kind, detail in super().news(now):
+    def outage_events(self, now: float) -> Iterator[Any]:
+        for kind, detail in super().outage_events(now):
             self.said.put((kind, detail))
             yield kind, detail
 
