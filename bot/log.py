@@ -1,20 +1,48 @@
-"""Logging: lines for people on a terminal, JSON elsewhere, always on standard error."""
+"""Logging: lines for people on a terminal, JSON elsewhere, always on standard error, and in a file where wanted."""
 
 import io
+import json
 import logging
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
 from bot.clock import utc
+from bot.errors import UsageError
 from bot.redact import redact_values
 
+FILE_BYTES: Final = 10 * 2**20
+OLD_FILES: Final = 5
 
-def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
-    """Send structlog's lines to standard error, stamped with `now()`; for people where that is a terminal."""
+
+def add_log_options(parser: ArgumentParser) -> None:
+    """`-q`, `-v` and `--log-file FILE`."""
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-q", "--quiet", dest="log_level", action="store_const", const=logging.WARNING, default=logging.INFO,
+        help="log only what is wrong",
+    )  # fmt: skip
+    loudness.add_argument(
+        "-v", "--verbose", dest="log_level", action="store_const", const=logging.DEBUG, help="log every poll as well"
+    )
+    parser.add_argument(
+        "--log-file",
+        type=Path,
+        metavar="FILE",
+        help=f"log to this file, too, as JSON; at {FILE_BYTES // 2**20} MB it becomes FILE.1; {OLD_FILES} are kept",
+    )
+
+
+def set_up(now: Callable[[], float], parsed_args: Namespace, *, people: bool | None = None) -> None:
+    """Send structlog's lines to standard error, stamped with `now()`, for people where that is a terminal; and to the
+    file that `add_log_options` offers. Raises UsageError where that cannot be written.
+    """
 
     def stamp(_logger: Any, _method: str, line: Any) -> Any:
         return {"timestamp": utc(now()), **line}
@@ -33,9 +61,10 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
             stamp,
             structlog.processors.format_exc_info,
             _redacted,
+            *([_to_file(parsed_args.log_file)] if parsed_args.log_file else []),
             render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(parsed_args.log_level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,
     )
@@ -56,6 +85,28 @@ class _Stderr(io.TextIOBase):
         """Flush, or not."""
         with suppress(OSError, ValueError):
             sys.stderr.flush()
+
+
+class _LogFile(RotatingFileHandler):
+    """A file that is renamed when it is full; a full disk loses lines and nothing else."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """Lose the line."""
+
+
+def _to_file(path: Path) -> Callable[[Any, str, Any], Any]:
+    """A processor that writes each line to the file and hands it on."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = _LogFile(path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--log-file {path} cannot be written: {error.strerror}") from error
+
+    def write(_logger: Any, _method: str, line: Any) -> Any:
+        handler.handle(logging.makeLogRecord({"msg": json.dumps(line, default=repr)}))
+        return line
+
+    return write
 
 
 def _redacted(_logger: Any, _method: str, line: Any) -> Any:

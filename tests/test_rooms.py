@@ -33,6 +33,7 @@ DOWN = (
     "bot.settings",
     "bot.places",
     "bot.extras",
+    "bot.completion",
     "bot.log",
     "bot.clock",
     "bot.errors",

@@ -125,5 +125,5 @@ def test_what_is_missing_is_one_sentence(bin_folder: Path, tmp_path: Path) -> No
 def test_help_needs_no_extra(bin_folder: Path, tmp_path: Path) -> None:
     for program in ("hourhand", "hourhand-train"):
         overview = run(bin_folder / program, "--help", cwd=tmp_path).stdout
-        for command in re.findall(r"^    ([a-z]+)  ", overview, re.MULTILINE):
+        for command in re.findall(r"^    ([a-z]+)(?:  |$)", overview, re.MULTILINE):
             assert "example:" in run(bin_folder / program, command, "--help", cwd=tmp_path).stdout

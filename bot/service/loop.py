@@ -91,6 +91,7 @@ class Loop:
         """One poll; how many seconds to leave the exchange alone afterwards, should anything still be due."""
         try:
             decided = self.poller.poll()
+            log.debug("poll", bars=decided)
         except Stopped:
             return 0.0
         except UnknownSymbolError as error:
