@@ -8,3 +8,5 @@ from .files import numbers as numbers
 from .files import read_file as read_file
 from .files import sha256 as sha256
 from .files import write_file as write_file
+from .peers import read_any as read_any
+from .peers import read_series as read_series
