@@ -6,14 +6,14 @@ import keyword
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from bot import __version__
 from bot.completion import complete, words_to_complete
 from bot.errors import HourhandError, UsageError
 from bot.extras import extras_required
 from bot.output import tolerant_streams
-from bot.redact import one_line, redact
+from bot.redact import one_line, printable, redact
 
 _INTERRUPTED: Final = 130
 
@@ -37,13 +37,22 @@ COMMANDS: Final = {
     "completion": "print what bash, zsh or fish needs to complete these commands",
 }
 
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors repeat no control character from the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message and 2."""
+        super().error(printable(message))
+
+
 AddArguments = Callable[[argparse.ArgumentParser], object]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hourhand`; the exit code (see the README for what each means)."""
     description = "An hourly Bitcoin paper trader with a learned policy and a ledger that proves itself."
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "hourhand",
         description=description,
         epilog="example: hourhand demo          each command: hourhand COMMAND --help",

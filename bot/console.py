@@ -69,22 +69,36 @@ def format_cell(value: Any) -> str:
     return printable(str(value))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """A table; numbers to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", optional: Sequence[str] = ()
+) -> None:
+    """A table; numbers to the right. Where a terminal is too narrow, columns of `optional` are left out, the first of
+    them first, and named below it.
+    """
     from rich.console import Console  # noqa: PLC0415 - slow to load, and `status` does without
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    body = [list(row) for row in rows]
-    for place, column in enumerate(columns):
-        numbers = all(isinstance(row[place], int | float) for row in body)
-        table.add_column(column, justify="right" if numbers and body else "left", no_wrap=True)
-    for row in body:
-        table.add_row(*map(format_cell, row))
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    body = [list(row) for row in rows]
+    cells = [[format_cell(cell) for cell in row] for row in body]
+    widths = {name: max(len(name), *(len(row[n]) for row in cells), 0) for n, name in enumerate(columns)}
+    left_out: list[str] = []
+    for name in optional:
+        if sum(widths.values()) + 2 * (len(widths) - 1) > console.width:
+            left_out.append(name)
+            del widths[name]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = [place for place, name in enumerate(columns) if name in widths]
+    for place in shown:
+        numbers = all(isinstance(row[place], int | float | None) for row in body)
+        table.add_column(columns[place], justify="right" if numbers and body else "left", no_wrap=True)
+    for row in cells:
+        table.add_row(*(row[place] for place in shown))
     if title:
         console.print(title)
     console.print(table)
+    if left_out:
+        console.print(f"left out, as this terminal is narrow: {', '.join(left_out)}")
 
 
 @contextmanager

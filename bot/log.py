@@ -15,7 +15,7 @@ import structlog
 
 from bot.clock import utc
 from bot.errors import UsageError
-from bot.redact import redact_values
+from bot.redact import printable, redact_values
 
 FILE_BYTES: Final = 10 * 2**20
 OLD_FILES: Final = 5
@@ -62,6 +62,7 @@ def set_up(now: Callable[[], float], parsed_args: Namespace, *, people: bool | N
             structlog.processors.format_exc_info,
             _redacted,
             *([_to_file(parsed_args.log_file)] if parsed_args.log_file else []),
+            *([_printable] if for_people else []),  # JSON escapes control characters itself
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(parsed_args.log_level),
@@ -111,3 +112,7 @@ def _to_file(path: Path) -> Callable[[Any, str, Any], Any]:
 
 def _redacted(_logger: Any, _method: str, line: Any) -> Any:
     return redact_values(line)
+
+
+def _printable(_logger: Any, _method: str, line: Any) -> Any:
+    return {name: printable(v) if isinstance(v, str) and name != "exception" else v for name, v in line.items()}

@@ -11,6 +11,7 @@ from bot.console import add_accounts, add_config, add_json, print_result, print_
 from bot.errors import UsageError
 from bot.ledger import open_reader
 from bot.model import in_sample_warning
+from bot.redact import printable
 from bot.report import account_statistics, align_histories, read_histories
 
 _COLUMNS: Final = {
@@ -21,11 +22,14 @@ _COLUMNS: Final = {
     "max_drawdown": "drawdown",
     "exposure": "exposure",
     "trades": "trades",
+    "value": "value",
+    "in_sample_bars": "in sample",
     "turnover": "turnover",
     "commission": "commission",
     "slippage": "slippage",
-    "value": "value",
 }
+_OPTIONAL: Final = ("slippage", "commission", "turnover", "models", "in sample", "value", "trades", "exposure")
+"""What a narrow terminal does without, in this order."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,10 +38,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
     add_accounts(parser)
     parser.epilog = (
-        "Over the hours that all accounts decided. Log return is ln(last value / first value); over hold is that\n"
-        "less the initial holdings' own; over mix less that of the account's own mean share in coins, held constant\n"
-        "free of cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean\n"
-        "share in coins, turnover the value traded in multiples of the account's.\n\n"
+        "Over the hours that all accounts decided. Without --account, one with so few that the others share more than\n"
+        "twice as many is left out and named. Log return is ln(last value / first value); over hold is that less the\n"
+        "initial holdings' own; over mix less that of the account's own mean share in coins, held constant free of\n"
+        "cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean share in\n"
+        "coins, turnover the value traded in multiples of the account's, in sample the bars that its models learned\n"
+        "from.\n\n"
         "example: hourhand compare --account main --account shadow-07fc8e0940da1ce8"
     )
 
@@ -48,7 +54,7 @@ def call(parsed_args: Namespace) -> int:
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         histories = read_histories(connection, settings.account.name, parsed_args.account)
-        aligned = align_histories(connection, histories)
+        aligned, left_out = align_histories(connection, histories, keep_all=bool(parsed_args.account))
         statistics = [account_statistics(history) for history in aligned]
     ledger.close()
     if not statistics:
@@ -62,12 +68,15 @@ def call(parsed_args: Namespace) -> int:
         sys.stderr.write(f"{warning}\n")
     if parsed_args.json:
         span["in_sample_bars"] = in_sample
-        print_result({**span, "hold": hold, "accounts": statistics}, as_json=True)
+        print_result({**span, "hold": hold, "accounts": statistics, "left_out": left_out}, as_json=True)
         return 0
     print(f"{span['bars']} bars in common, {utc(span['first'])} to {utc(span['last'])}")
     rows = [[*(_cell(row[name]) for name in _COLUMNS), _models(row["models"])] for row in statistics]
     holding = ["holding", *(_cell(hold[name]) if name in hold else None for name in list(_COLUMNS)[1:]), None]
-    print_table([*_COLUMNS.values(), "models"], [*rows, holding])
+    print_table([*_COLUMNS.values(), "models"], [*rows, holding], optional=_OPTIONAL)
+    if left_out:
+        accounts = "".join(f" --account {name}" for name in (settings.account.name, left_out[0]))
+        print(printable(f"too few hours in common: {', '.join(left_out)}; see `hourhand compare{accounts}`"))
     return 0
 
 

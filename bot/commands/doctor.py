@@ -3,15 +3,23 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
-from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
-from bot.ledger import is_in_use, open_reader, read_practice, resume_account
-from bot.market import Feed
-from bot.model import load_model, resolve_model
+from bot.errors import ExchangeError, HourhandError, LedgerError
+from bot.ledger import (
+    check_practice,
+    is_in_use,
+    newest_bar,
+    open_reader,
+    read_candles_between,
+    require_writable,
+    resume_account,
+)
+from bot.market import Candle, Feed, reconcile
+from bot.model import describe, named_model
+from bot.observers import check_addresses
 from bot.redact import redact_url
 from bot.service import SKEW_WARNING, STALE_BARS, load_traders
 from bot.settings import Settings
@@ -33,6 +41,7 @@ def call(parsed_args: Namespace) -> int:
         "ledger": lambda: _ledger(settings),
         "model": lambda: _model(settings),
         "accounts": lambda: _accounts(settings, clock),
+        "notifications": lambda: f"addresses: {check_addresses(settings)}",
         "exchange": lambda: _exchange(feed, settings, clock),
         "clock": lambda: _clock(feed),
     }
@@ -54,6 +63,7 @@ def _result(name: str, check: Callable[[], str]) -> dict[str, Any]:
 
 def _ledger(settings: Settings) -> str:
     url = settings.ledger.url
+    require_writable(url)
     if not _is_there(url):
         return f"{redact_url(url)} is not there yet, or of an older version; `hourhand run` sees to it"
     return f"{redact_url(url)}, {'in use by a daemon' if is_in_use(url) else 'not in use'}"
@@ -70,9 +80,8 @@ def _is_there(url: str) -> bool:
 
 
 def _model(settings: Settings) -> str:
-    folder = resolve_model(Path(settings.policy.model))
-    model = load_model(folder)
-    return f"{model.model_id}, features {model.features.name!r}, from {folder}"
+    model = named_model(settings.policy.model)
+    return f"{model.model_id}, {describe(model)}, from {settings.policy.model}"
 
 
 def _accounts(settings: Settings, clock: Clock) -> str:
@@ -84,23 +93,41 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     ledger = open_reader(settings.ledger.url)
     try:
         with ledger.reading() as connection:
-            practice = read_practice(connection)
+            check_practice(connection, clock.simulated, clock.now())
             states = [resume_account(connection, trader, settings.schedule.warmup_bars) for trader in traders]
     finally:
         ledger.close()
-    if practice is not None and practice != clock.simulated:
-        kind, other = ("for practice", "the machine's") if practice else ("a real one", "a simulated")
-        raise UsageError(f"the ledger is {kind}, and this is {other} clock: set another ledger.url")
     decided = sum(state.bar_time is not None for state in states)
     return f"{names}: {decided} of {len(states)} with decided bars"
 
 
 def _exchange(feed: Feed, settings: Settings, clock: Clock) -> str:
     bar = settings.bar
+    stored = _stored(settings)
+    since = newest_closed(clock.now(), bar) - STALE_BARS * bar
     first = time.perf_counter()
-    newest = feed.closed_candles(newest_closed(clock.now(), bar) - STALE_BARS * bar)[-1]
+    fetched = feed.closed_candles(min([since, *(candle.bar_time for candle in stored[:1])]))
     milliseconds = 1000 * (time.perf_counter() - first)
-    return f"{settings.market}: newest closed candle {utc(newest.bar_time)}, answered in {milliseconds:.0f} ms"
+    reconcile.require_same_market(stored, fetched)
+    newest = utc(fetched[-1].bar_time)
+    return f"{settings.market}: newest closed candle {newest}, answered in {milliseconds:.0f} ms"
+
+
+def _stored(settings: Settings) -> list[Candle]:
+    """The ledger's newest candles, to compare with the exchange's; none where there is no ledger to read."""
+    try:
+        ledger = open_reader(settings.ledger.url)
+    except HourhandError:
+        return []  # the check of the ledger says why
+    try:
+        with ledger.reading() as connection:
+            newest = newest_bar(connection, settings.market)
+            if newest is None:
+                return []
+            first = newest - (reconcile.OVERLAP - 1) * settings.bar
+            return read_candles_between(connection, settings.market, first, newest + 1)
+    finally:
+        ledger.close()
 
 
 def _clock(feed: Feed) -> str:

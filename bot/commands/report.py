@@ -32,11 +32,11 @@ def call(parsed_args: Namespace) -> int:
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         histories = read_histories(connection, settings.account.name, parsed_args.account)
-        aligned = align_histories(connection, histories)
+        aligned, left_out = align_histories(connection, histories)
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
     ledger.close()
-    text = render_page(histories, aligned, events).encode()
+    text = render_page(histories, aligned, events, left_out).encode()
     try:
         parsed_args.out.write_bytes(text)
     except OSError as error:

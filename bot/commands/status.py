@@ -10,6 +10,7 @@ from bot.commands.account_option import account_name, add_account
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.ledger import account_summary, is_in_use, open_reader, tables
 from bot.observers import allowed_lag
+from bot.redact import printable
 from bot.settings import Settings
 
 
@@ -65,9 +66,9 @@ def _print(accounts: list[dict[str, Any]], *, in_use: bool) -> None:
     summary, others = accounts[0], [other["account"] for other in accounts[1:]]
     if summary["bar_time"] is None:
         next_step = "a daemon is running" if in_use else "`hourhand run` starts it"
-        print(f"account {summary['account']} has not decided a bar yet; {next_step}")
+        print(f"account {printable(summary['account'])} has not decided a bar yet; {next_step}")
         if others:
-            print(f"other accounts: {', '.join(others)}")
+            print(printable(f"other accounts: {', '.join(others)}"))
         return
     lines = summary | {
         "bar_time": utc(summary["bar_time"]),

@@ -15,7 +15,7 @@ from bot.clock import Clock, read_clock, utc
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
 from bot.ledger import open_reader, reading
-from bot.model import SHIPPED_POINTER, is_default_pointer
+from bot.model import SHIPPED_POINTER, is_default_pointer, registry
 from bot.settings import Settings
 from bot.simulator import OUTAGE, LoopbackExchange, generate_candles
 from bot.trading import MISSED, SYNTHETIC
@@ -90,11 +90,14 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
     with LoopbackExchange(candles, start) as exchange:
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
-        pointer = Path(base.policy.model)
-        model = SHIPPED_POINTER if is_default_pointer(pointer) and not pointer.exists() else pointer.resolve()
+        model = base.policy.model
+        if not registry.is_rule(model):
+            pointer = Path(model)
+            is_missing = is_default_pointer(pointer) and not pointer.exists()
+            model = str(SHIPPED_POINTER if is_missing else pointer.resolve())
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
-            f"[policy]\nmodel = {json.dumps(str(model))}\nmode = {json.dumps(base.policy.mode)}\n\n"
+            f"[policy]\nmodel = {json.dumps(model)}\nmode = {json.dumps(base.policy.mode)}\n\n"
             f"[schedule]\nmax_decision_delay_seconds = {PATIENCE_HOURS * HOUR}\n\n"
             f"[ledger]\nurl = {json.dumps(url)}\n"
         )

@@ -1,6 +1,7 @@
 from .health import allowed_lag as allowed_lag
 from .health import check_health as check_health
 from .health import unknown as unknown
+from .notifications import check_addresses as check_addresses
 from .outage import Outage as Outage
 from .setup import attended as attended
 from .systemd import notify as notify

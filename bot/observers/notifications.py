@@ -202,6 +202,14 @@ def _words(key: str, value: Any) -> str:
     return f"{key.replace('_', ' ')} {utc(value) if key == 'bar_time' else value}"
 
 
+def check_addresses(settings: Settings) -> int:
+    """How many addresses `notify.urls` has. Raises UsageError as `Notifier` does."""
+    urls = settings.notify.urls.split()
+    for number, url in enumerate(urls, start=1):
+        _sender(url, number)
+    return len(urls)
+
+
 def _sender(url: str, number: int) -> Callable[[str, str], None]:
     """A function that sends (title, body) to `url`, or raises OSError."""
     try:

@@ -9,8 +9,7 @@ import structlog
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
-from bot.market import Candle, Feed, is_confirmed_by, is_near
-from bot.market.reconcile import OVERLAP, needs_second_look, reconcile
+from bot.market import Candle, Feed, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.waiter import Stopped, Waiter
 from bot.service.watch import FeedWatch
@@ -81,7 +80,7 @@ class Poller:
             stored = reading.read_candles_between(connection, self.market, since, end)
         fetched = self._fetch(since, stored)
         self._watch.check_overlap(self.ledger, stored, fetched)
-        reconciled = reconcile(stored, fetched, self.bar, self._is_confirmed)
+        reconciled = reconcile.reconcile(stored, fetched, self.bar, self._is_confirmed)
         self._watch.check_skew(self.feed.skew)
         self._watch.check_age(fetched[-1], has_accounts=self._has_accounts())
         self._watch.check_suspect(reconciled.suspect, has_accounts=self._has_accounts())
@@ -121,7 +120,7 @@ class Poller:
     def _fetch_since(self) -> int:
         decided = [account.bar_time for account in self.account_states if account.bar_time is not None]
         newest = newest_closed(self.clock.now(), self.bar)
-        first = min([*decided, newest]) - (OVERLAP - 1) * self.bar
+        first = min([*decided, newest]) - (reconcile.OVERLAP - 1) * self.bar
         if len(decided) < len(self.account_states):
             bars = self.schedule.warmup_bars + _SPARE_BARS
             first = min(first, newest - bars * self.bar)
@@ -130,7 +129,7 @@ class Poller:
     def _fetch(self, since: int, stored: Sequence[Candle]) -> list[Candle]:
         """The exchange's closed candles; asked for twice where the first answer has a hole or a suspect price."""
         fetched = self._ask(lambda: self.feed.closed_candles(since))
-        if needs_second_look(stored, fetched, self.bar):
+        if reconcile.needs_second_look(stored, fetched, self.bar):
             again = self._ask(lambda: self.feed.closed_candles(since))
             if again[: len(fetched)] != fetched:
                 raise ExchangeError("the exchange gave two different answers to one request")

@@ -8,8 +8,7 @@ import structlog
 from bot.clock import Clock, utc
 from bot.errors import ExchangeError
 from bot.ledger import Ledger, new_revisions, read_events
-from bot.market import Candle
-from bot.market.reconcile import lacks_overlap, revision_detail
+from bot.market import Candle, reconcile
 from bot.observers import Outage
 
 SKEW_WARNING: Final = 60.0  # seconds
@@ -50,7 +49,7 @@ class FeedWatch:
 
         Raises ExchangeError until then.
         """
-        if not lacks_overlap(stored, fetched):
+        if not reconcile.lacks_overlap(stored, fetched):
             return
         now, newest = self.clock.now(), stored[-1].bar_time
         with ledger.reading() as connection:
@@ -74,7 +73,7 @@ class FeedWatch:
         if not revisions:
             return
         with ledger.reading() as connection:
-            details = new_revisions(connection, [revision_detail(*revision) for revision in revisions])
+            details = new_revisions(connection, [reconcile.revision_detail(*revision) for revision in revisions])
         for detail in details:
             log.warning("revision", **detail)
             self.note("revision", **detail)

@@ -8,7 +8,7 @@ from typing import Any
 from bot.clock import bar_seconds
 from bot.console import add_json, print_result, print_table, progress
 from bot.errors import UsageError
-from bot.model import attach_evaluation, in_sample_bars, in_sample_warning, load_model, resolve_model, save_model
+from bot.model import attach_evaluation, in_sample_bars, in_sample_warning, named_model, save_model
 from bot.settings import AccountSettings, load_settings
 from bot.trading import rules_of
 from training.commands.common import utc_date
@@ -30,14 +30,18 @@ Run a model over candles exactly as the daemon would, beside always holding, a c
 (brought back to it every hour, free of cost) and random trading with the same turnover.
 
 Returns are total natural logarithms over the span. Sharpe ratios are of hourly simple returns, annualised with 8,760
-hours, without a risk-free rate. Intervals are of 95 %, by the stationary block bootstrap. The account starts with the
-initial holdings at the first close. Up to {WARMUP_BARS} candles before --from warm the hidden state up; holes are
-filled with flat candles, which are not traded on."""
+hours, without a risk-free rate. Intervals are of 95 %: over what the hours may bring, by the stationary block
+bootstrap, and with several runs over their draws. The account starts with the initial holdings at the first close. Up
+to {WARMUP_BARS} candles before --from warm the hidden state up; holes are filled with flat candles, which are not
+traded on."""
     parser.epilog = (
         "example: hourhand-train evaluate --model models/current --candles btcusd.parquet --from 2021-01-01 --json"
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="a model's folder, or a pointer to one"
+        "--model",
+        required=True,
+        metavar="DIR",
+        help="a model's folder, a pointer, or a rule such as rule:trend?days=14",
     )
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
     parser.add_argument(
@@ -66,7 +70,7 @@ def call(parsed_args: argparse.Namespace) -> int:
         raise UsageError("--seed is 0 or more")
     if parsed_args.save and parsed_args.save.exists():
         raise UsageError(f"{parsed_args.save} already exists; choose another folder for the model")
-    model = load_model(resolve_model(parsed_args.model))
+    model = named_model(parsed_args.model)
     candles, origin = read_file(parsed_args.candles, parsed_args.timeframe)
     span = span_of(candles, parsed_args.since, parsed_args.until, bar_seconds(origin.timeframe))
     account = load_settings(parsed_args.config).account if parsed_args.config else AccountSettings()
@@ -111,7 +115,8 @@ def _show(result: dict[str, Any]) -> None:
     sys.stdout.write("\n")
     for name, what in (("excess_log_return", "over holding"), ("timing_log_return", "over the constant mix")):
         low, high = result[name]["ci95"]
-        sys.stdout.write(f"{what}: {result[name]['value']:+.4f} (95 %: {low:+.4f} to {high:+.4f})\n")
+        covers = " and ".join(result[name]["covers"])
+        sys.stdout.write(f"{what}: {result[name]['value']:+.4f} (95 % over {covers}: {low:+.4f} to {high:+.4f})\n")
     parts = ", ".join(f"{name.replace('_', ' ')} {part:+.4f}" for name, part in result["timing_parts"].items())
     sys.stdout.write(f"the latter in parts: {parts}\n")
     actions = ", ".join(f"{count:,.1f} {name}" for name, count in result["actions"].items())

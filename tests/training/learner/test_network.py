@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bot.model import NetworkSizes
-from bot.model.policy import Policy
+from bot.model.network import Network as LivingNetwork
 from training.learner.lstm import Unroll, advance, allocate, allocate_rolling, fuse
 from training.learner.network import Network, initial
 
@@ -62,6 +62,16 @@ def test_gradients_are_exact_in_double_precision() -> None:
     assert torch.autograd.gradcheck(lambda *w: Unroll.apply(seen.double(), at_heads.double(), buffers, *w), fused)
 
 
+def test_a_second_derivative_is_an_error_and_not_a_wrong_number() -> None:
+    sizes = SIZES[0]
+    network, (seen, at_heads) = made(sizes), inputs(sizes)
+    fused = tuple(weight.detach().requires_grad_() for weight in network.fused())
+    answers = Unroll.apply(seen, at_heads, allocate(sizes, STEPS, WINDOWS), *fused)
+    (first,) = torch.autograd.grad(answers.square().sum(), fused[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 def test_one_step_after_the_other_is_the_sequence(sizes: NetworkSizes) -> None:
     network, (seen, at_heads) = made(sizes), inputs(sizes)
@@ -102,6 +112,6 @@ def test_starts_undecided_and_the_same_for_the_same_seed(sizes: NetworkSizes) ->
     assert not torch.equal(weights["fc1.weight"], other["fc1.weight"])
     first = weights["fc1.weight"]
     torch.testing.assert_close(first.T @ first, 2 * torch.eye(first.shape[1]), rtol=0, atol=1e-5)
-    policy = Policy.from_weights(sizes, Network(sizes, weights).arrays())
-    chances = policy.step(np.ones(sizes.market), np.ones(sizes.account), policy.start()).probabilities
+    living = LivingNetwork.from_weights(sizes, Network(sizes, weights).arrays())
+    chances = living.step(np.ones(sizes.market), np.ones(sizes.account), living.start()).probabilities
     np.testing.assert_allclose(chances, 1 / 3, atol=0.02)
