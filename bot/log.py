@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
@@ -39,9 +39,11 @@ def add_log_options(parser: ArgumentParser) -> None:
     )
 
 
-def set_up(now: Callable[[], float], parsed_args: Namespace, *, people: bool | None = None) -> None:
-    """Send structlog's lines to standard error, stamped with `now()`, for people where that is a terminal; and to the
-    file that `add_log_options` offers. Raises UsageError where that cannot be written.
+def set_up(
+    now: Callable[[], float], *, level: int = logging.INFO, file: Path | None = None, people: bool | None = None
+) -> None:
+    """Send structlog's lines of `level` and above to standard error, stamped with `now()`, for people where that is a
+    terminal; and to `file`. Raises UsageError where that cannot be written.
     """
 
     def stamp(_logger: Any, _method: str, line: Any) -> Any:
@@ -61,11 +63,11 @@ def set_up(now: Callable[[], float], parsed_args: Namespace, *, people: bool | N
             stamp,
             structlog.processors.format_exc_info,
             _redacted,
-            *([_to_file(parsed_args.log_file)] if parsed_args.log_file else []),
+            *([_to_file(file)] if file else []),
             *([_printable] if for_people else []),  # JSON escapes control characters itself
             render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(parsed_args.log_level),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,
     )

@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Run the daemon until it is stopped, or one poll."""
     settings, clock = read_settings(parsed_args)
-    set_up(clock.now, parsed_args)
+    set_up(clock.now, level=parsed_args.log_level, file=parsed_args.log_file)
     with attended(settings, clock, stays=not parsed_args.once) as observers:
         _run(parsed_args, settings, clock, observers)
     return 0

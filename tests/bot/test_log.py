@@ -2,7 +2,7 @@
 
 import json
 import logging
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,10 +25,12 @@ def _structlog() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def parsed(*words: str) -> Namespace:
+def set_up(*words: str, people: bool | None = None) -> None:
+    """What `hourhand run WORDS` logs as."""
     parser = ArgumentParser()
     log.add_log_options(parser)
-    return parser.parse_args(words)
+    parsed_args = parser.parse_args(words)
+    log.set_up(lambda: 0.0, level=parsed_args.log_level, file=parsed_args.log_file, people=people)
 
 
 def lines(text: str) -> list[str]:
@@ -46,7 +48,7 @@ def say() -> None:
     ("option", "events"), [("", ["bar", "trouble"]), ("-q", ["trouble"]), ("-v", ["poll", "bar", "trouble"])]
 )
 def test_it_is_as_loud_as_asked_for(option: str, events: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    log.set_up(lambda: 0.0, parsed(*option.split()))
+    set_up(*option.split())
     say()
     out, err = capsys.readouterr()
     assert (out, lines(err)) == ("", events)
@@ -54,7 +56,7 @@ def test_it_is_as_loud_as_asked_for(option: str, events: list[str], capsys: pyte
 
 def test_a_file_gets_every_line_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "logs" / "bot.log"
-    log.set_up(lambda: 0.0, parsed("--log-file", str(file)), people=True)
+    set_up("--log-file", str(file), people=True)
     say()
     assert "bar" in capsys.readouterr().err
     assert lines(file.read_text()) == ["bar", "trouble"]
@@ -65,7 +67,7 @@ def test_a_file_gets_every_line_as_json(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_full_file_is_renamed_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "FILE_BYTES", 200)
     file = tmp_path / "bot.log"
-    log.set_up(lambda: 0.0, parsed("-q", "--log-file", str(file)))
+    set_up("-q", "--log-file", str(file))
     for number in range(40):
         structlog.get_logger().warning("trouble", number=number)
     names = {path.name for path in tmp_path.iterdir()}
@@ -76,11 +78,11 @@ def test_a_full_file_is_renamed_and_the_oldest_goes(tmp_path: Path, monkeypatch:
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--log-file .* cannot be written"):
-        log.set_up(lambda: 0.0, parsed("--log-file", str(tmp_path)))
+        set_up("--log-file", str(tmp_path))
 
 
 def test_a_full_disk_loses_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    log.set_up(lambda: 0.0, parsed("--log-file", "/dev/full"))
+    set_up("--log-file", "/dev/full")
     say()
     assert lines(capsys.readouterr().err) == ["bar", "trouble"]
     assert logging.raiseExceptions
