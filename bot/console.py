@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bot.clock import Clock, read_clock
 from bot.errors import UsageError
@@ -73,15 +73,16 @@ def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", optional: Sequence[str] = ()
 ) -> None:
     """A table; numbers to the right. Where a terminal is too narrow, columns of `optional` are left out, the first of
-    them first, and named below it.
+    them first, and named below it; then the last column breaks into lines.
     """
     from rich.console import Console  # noqa: PLC0415 - slow to load, and `status` does without
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
     body = [list(row) for row in rows]
     cells = [[format_cell(cell) for cell in row] for row in body]
     widths = {name: max(len(name), *(len(row[n]) for row in cells), 0) for n, name in enumerate(columns)}
+    whole = sum(widths.values()) + 2 * len(widths)
+    console = Console(width=None if sys.stdout.isatty() else max(whole, 200), highlight=False, markup=False)
     left_out: list[str] = []
     for name in optional:
         if sum(widths.values()) + 2 * (len(widths) - 1) > console.width:
@@ -91,7 +92,9 @@ def print_table(
     shown = [place for place, name in enumerate(columns) if name in widths]
     for place in shown:
         numbers = all(isinstance(row[place], int | float | None) for row in body)
-        table.add_column(columns[place], justify="right" if numbers and body else "left", no_wrap=True)
+        last = place == shown[-1]  # where the terminal is narrow still, the last column goes on in the next line
+        justify: Literal["left", "right"] = "right" if numbers and body else "left"
+        table.add_column(columns[place], justify=justify, no_wrap=not last, overflow="fold" if last else "ellipsis")
     for row in cells:
         table.add_row(*(row[place] for place in shown))
     if title:

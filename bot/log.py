@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from bot.redact import printable, redact_values
 
 FILE_BYTES: Final = 10 * 2**20
 OLD_FILES: Final = 5
+_ALWAYS: Final = ("timestamp", "level", "event", "reason", "close", "value", "excess")  # of a bar, however narrow it is
+_PREFIX: Final = 34  # characters of time and level
 
 
 def add_log_options(parser: ArgumentParser) -> None:
@@ -52,7 +55,10 @@ def set_up(
     for_people = sys.stderr.isatty() if people is None else people
     render: Any = (
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty(),
+            pad_event_to=18,
+            exception_formatter=structlog.dev.plain_traceback,
+            sort_keys=False,
         )
         if for_people
         else structlog.processors.JSONRenderer()
@@ -63,8 +69,9 @@ def set_up(
             stamp,
             structlog.processors.format_exc_info,
             _redacted,
+            _readable_time,
             *([_to_file(file)] if file else []),
-            *([_printable] if for_people else []),  # JSON escapes control characters itself
+            *([_printable, _readable_bar] if for_people else []),  # JSON escapes control characters itself
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -118,3 +125,30 @@ def _redacted(_logger: Any, _method: str, line: Any) -> Any:
 
 def _printable(_logger: Any, _method: str, line: Any) -> Any:
     return {name: printable(v) if isinstance(v, str) and name != "exception" else v for name, v in line.items()}
+
+
+def _readable_time(_logger: Any, _method: str, line: Any) -> Any:
+    bar_time = line.get("bar_time")
+    return line | {"bar_time": utc(bar_time)} if isinstance(bar_time, int) else line
+
+
+def _readable_bar(_logger: Any, _method: str, line: Any) -> Any:
+    """A bar for people: when and what, the fill right after it, then what fits on one line."""
+    if line.get("event") != "bar":
+        return line
+    time, action, filled = (line.pop(name, "") for name in ("time", "action", "filled"))
+    line["event"] = f"{time[:16].replace('T', ' ')} {action.upper() if filled else action} {filled}".strip()
+    room = _width() - _PREFIX - max(len(line["event"]), 18)
+    shown = {}
+    for name, value in line.items():
+        room -= len(f" {name}={value}") if name not in _ALWAYS[:3] else 0
+        if name in _ALWAYS or room >= 0:
+            shown[name] = value
+    return shown
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 120

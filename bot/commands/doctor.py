@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
-from bot.errors import ExchangeError, HourhandError, LedgerError
+from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
 from bot.ledger import (
     check_practice,
     is_in_use,
@@ -19,7 +19,7 @@ from bot.ledger import (
 )
 from bot.market import Candle, Feed, reconcile
 from bot.model import describe, named_model
-from bot.observers import check_addresses
+from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
 from bot.service import SKEW_WARNING, STALE_BARS, load_traders
 from bot.settings import Settings
@@ -98,6 +98,12 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     finally:
         ledger.close()
     decided = sum(state.bar_time is not None for state in states)
+    newest = max((state.bar_time for state in states if state.bar_time is not None), default=None)
+    if newest is not None and clock.now() < newest + settings.bar - BACKWARD:
+        raise UsageError(
+            f"the clock says {utc(clock.now())}, and the newest decided bar is of {utc(newest)}: nothing is decided "
+            "until then; set the clock, or use another ledger.url"
+        )
     return f"{names}: {decided} of {len(states)} with decided bars"
 
 

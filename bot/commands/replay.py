@@ -54,6 +54,6 @@ def call(parsed_args: Namespace) -> int:
     result |= {name: now[name] for name in ("value", "hold_value", "excess", "model_id")}
     print_result(result | {"last_bar_time": now["bar_time"]}, as_json=parsed_args.json)
     warning = in_sample_warning(result["in_sample_bars"], result["bars"])
-    if warning and not parsed_args.json:
+    if warning:
         print(warning, file=sys.stderr)
     return 0

@@ -1,3 +1,4 @@
+from .health import BACKWARD as BACKWARD
 from .health import allowed_lag as allowed_lag
 from .health import check_health as check_health
 from .health import unknown as unknown

@@ -28,6 +28,8 @@ _TROUBLE: Final = {
     "ledger_recovered": "the ledger can be written again",
     "clock_skew": "this clock is off the exchange's",
     "clock_skew_over": "this clock is right again",
+    "clock_behind": "this clock is before the newest decided bar, so nothing is decided",
+    "clock_behind_over": "this clock is past the newest decided bar again",
     "stale_feed": "the exchange's candles are old",
     "stale_feed_over": "the exchange's candles are new again",
     "suspect": "a price that is not believed yet",

@@ -2,6 +2,7 @@ from .charts import Line as Line
 from .charts import Marks as Marks
 from .charts import Panel as Panel
 from .charts import chart as chart
+from .charts import means as means
 from .charts import stretches as stretches
 from .charts import thinned as thinned
 from .formatting import Html as Html

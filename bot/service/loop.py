@@ -58,6 +58,7 @@ class Loop:
             self._feed_watchdog()
             self._report_observers()
             if self._has_file():
+                self.poller.check_clock()
                 due = self._seconds_left() <= 0
                 if due:
                     wait = self._attempt()
@@ -187,6 +188,7 @@ class Loop:
         before.close()
         poller.use([account.trader for account in poller.account_states])
         log.warning("ledger_replaced", ledger=poller.ledger.name)
+        poller.note("ledger_replaced", ledger=poller.ledger.name)
 
     # ---- telling
 

@@ -72,6 +72,7 @@ class Poller:
         as if it had not been decided), Stopped between two bars. What was committed before stays.
         """
         self.ledger.check_file()
+        self.check_clock()
         if not self._in_sync:
             self.use([account.trader for account in self.account_states])
         since = self._fetch_since()
@@ -92,6 +93,10 @@ class Poller:
         """Whether every bar that had closed at `now` is decided."""
         newest = newest_closed(now, self.bar)
         return all(account.bar_time is not None and account.bar_time >= newest for account in self.account_states)
+
+    def check_clock(self) -> None:
+        """Report a clock that is before the newest decided bar."""
+        self._watch.check_clock(max((a.bar_time for a in self.account_states if a.bar_time is not None), default=None))
 
     def check_ledger(self) -> None:
         """Raises LedgerError where the ledger does not answer."""

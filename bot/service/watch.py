@@ -9,7 +9,7 @@ from bot.clock import Clock, utc
 from bot.errors import ExchangeError
 from bot.ledger import Ledger, new_revisions, read_events
 from bot.market import Candle, reconcile
-from bot.observers import Outage
+from bot.observers import BACKWARD, Outage
 
 SKEW_WARNING: Final = 60.0  # seconds
 OVERLAP_POLLS: Final = 3
@@ -25,12 +25,17 @@ class FeedWatch:
     def __init__(self, clock: Clock, bar: int, note: Callable[..., None]) -> None:
         """`note(kind, **detail)` records an event."""
         self.clock, self.bar, self.note = clock, bar, note
-        self._skew, self._stale = Outage(), Outage()
+        self._skew, self._stale, self._behind = Outage(), Outage(), Outage()
         self._suspect: Candle | None = None
 
     def check_skew(self, skew: float | None) -> None:
         """Report a clock that is more than SKEW_WARNING seconds off the exchange's."""
         self._report(self._skew, "clock_skew", abs(skew or 0.0) > SKEW_WARNING, seconds=skew)
+
+    def check_clock(self, newest: int | None) -> None:
+        """Report a clock by which the newest decided bar has not closed: nothing is decided until it has."""
+        behind = newest is not None and self.clock.now() < newest + self.bar - BACKWARD
+        self._report(self._behind, "clock_behind", behind, bar_time=newest)
 
     def check_age(self, newest: Candle, *, has_accounts: bool) -> None:
         """Report a feed whose newest closed candle is old.

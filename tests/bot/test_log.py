@@ -1,88 +1,69 @@
-"""How much is logged, and where to."""
+"""The lines of the log: for people what matters first, and for machines everything."""
 
 import json
-import logging
-from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from bot import log
-from bot.errors import UsageError
+from bot.service.poller import log_bar
+from bot.simulator import generate_candles
+from bot.trading import AccountTerms, DecidedBar, Trader, new_account_state
+from tests.harness import MARKET, model_of
 
 
 @pytest.fixture(autouse=True)
-def _structlog() -> Iterator[None]:
+def _logging_as_it_was(log_lines: list[Any]) -> Iterator[None]:  # noqa: ARG001 - it configures the log before
+    before = structlog.get_config()
     yield
-    for reference in list(logging._handlerList):  # type: ignore[attr-defined]
-        handler = reference()
-        if isinstance(handler, log._LogFile):
-            with suppress(OSError):
-                handler.close()
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
-def set_up(*words: str, people: bool | None = None) -> None:
-    """What `hourhand run WORDS` logs as."""
-    parser = ArgumentParser()
-    log.add_log_options(parser)
-    parsed_args = parser.parse_args(words)
-    log.set_up(lambda: 0.0, level=parsed_args.log_level, file=parsed_args.log_file, people=people)
+def bars(count: int) -> list[DecidedBar]:
+    candles = generate_candles(10 + count, seed=5, holes=0, quiet=0)
+    account = new_account_state(Trader(AccountTerms("main", MARKET), model_of(1)), candles[:10], candles[10].bar_time)
+    made = []
+    for candle in candles[10:]:
+        made.append(account.decide(candle))
+        account = account.after(made[-1])
+    return made
 
 
-def lines(text: str) -> list[str]:
-    return [json.loads(line)["event"] for line in text.splitlines()]
+@pytest.mark.parametrize("width", [80, 120, 250])
+def test_a_bar_for_people_is_one_line_where_it_fits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(log, "_width", lambda: width)
+    log.set_up(lambda: 1577836800.0, people=True)
+    made = bars(20)
+    for bar in made:
+        log_bar(bar)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 20
+    for line, bar in zip(lines, made, strict=True):
+        fill, action = bar.step.fill, bar.step.decision.action
+        assert line.startswith("2020-01-01T00:00:00Z [info     ] 2020-01-0")
+        words = line[33:].split()
+        assert words[2] == (action.upper() if fill else "hold")
+        assert (f" {fill.amount:.8f} at {fill.price:,.2f} " in line) if fill else " at " not in line
+        names = [word.partition("=")[0] for word in words if "=" in word]
+        assert names[:4] == ["reason", "close", "value", "excess"]
+        assert len(names) == 4 or len(line) <= width
+        assert ("hold_value" in names) == (width == 250)
+    assert {bar.step.decision.action for bar in made} == {"hold", "buy", "sell"}
 
 
-def say() -> None:
-    logger = structlog.get_logger()
-    logger.debug("poll")
-    logger.info("bar", url="postgresql://u:secret@host/db")
-    logger.warning("trouble")
+def test_times_of_bars_are_no_unix_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up(lambda: 0.0, people=False)
+    structlog.get_logger().warning("gap", bar_time=1577836800, bars=2)
+    assert json.loads(capsys.readouterr().err)["bar_time"] == "2020-01-01T00:00:00Z"
 
 
-@pytest.mark.parametrize(
-    ("option", "events"), [("", ["bar", "trouble"]), ("-q", ["trouble"]), ("-v", ["poll", "bar", "trouble"])]
-)
-def test_it_is_as_loud_as_asked_for(option: str, events: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    set_up(*option.split())
-    say()
-    out, err = capsys.readouterr()
-    assert (out, lines(err)) == ("", events)
-
-
-def test_a_file_gets_every_line_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "logs" / "bot.log"
-    set_up("--log-file", str(file), people=True)
-    say()
-    assert "bar" in capsys.readouterr().err
-    assert lines(file.read_text()) == ["bar", "trouble"]
-    assert json.loads(file.read_text().splitlines()[0])["timestamp"] == "1970-01-01T00:00:00Z"
-    assert "secret" not in file.read_text()
-
-
-def test_a_full_file_is_renamed_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "FILE_BYTES", 200)
-    file = tmp_path / "bot.log"
-    set_up("-q", "--log-file", str(file))
-    for number in range(40):
-        structlog.get_logger().warning("trouble", number=number)
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"bot.log", *(f"bot.log.{number}" for number in range(1, log.OLD_FILES + 1))}
-    assert all(path.stat().st_size <= 200 for path in tmp_path.iterdir())
-    assert json.loads(file.read_text().splitlines()[-1])["number"] == 39
-
-
-def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--log-file .* cannot be written"):
-        set_up("--log-file", str(tmp_path))
-
-
-def test_a_full_disk_loses_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    set_up("--log-file", "/dev/full")
-    say()
-    assert lines(capsys.readouterr().err) == ["bar", "trouble"]
-    assert logging.raiseExceptions
+def test_a_bar_for_machines_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up(lambda: 1577836800.0, people=False)
+    log_bar(bars(1)[0])
+    line = json.loads(capsys.readouterr().err)
+    assert list(line)[:4] == ["timestamp", "time", "action", "reason"] or "filled" in line
+    assert {"event", "account", "p_hold", "p_buy", "p_sell", "balance", "stocks", "hold_value"} < line.keys()

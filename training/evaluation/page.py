@@ -18,6 +18,7 @@ from bot.report import (
     coloured,
     document,
     drawdowns,
+    means,
     month_bounds,
     percent,
     percents,
@@ -107,7 +108,7 @@ def _charts(done: "Evaluation") -> list[str]:
         for which, extreme in (("lowest", values.min(1)), ("highest", values.max(1)))
     ]
     lines = [Line(name, middle, "mine"), *(ends if several else [])]
-    shares = 100 * done.policy.shares.mean(1)
+    shares = means(100 * done.policy.shares.mean(1))
     lows = {"mine": done.policy.values, "hold": done.hold, "mix": done.mix}
     names = {"mine": name, "hold": "holding", "mix": "constant mix"}
     panels = {
@@ -127,7 +128,10 @@ def _charts(done: "Evaluation") -> list[str]:
                 bounds=(0.0,),
             )
         ],
-        ("Price and share in coins", "Quote currency per coin; then the part of the value that is in coins"): [
+        (
+            "Price and share in coins",
+            "Quote currency per coin; then the coins' part of the value, means of short times",
+        ): [
             Panel([Line("close", done.span.closes, "price")], short, height=260),
             Panel([Line("share in coins", shares, "mine")], percents, bounds=(0.0, 100.0), height=150),
         ],

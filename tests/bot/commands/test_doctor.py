@@ -55,6 +55,22 @@ def test_doctor_and_run_agree(folder: Path, settings: str, code: int, words: str
     assert words in failed["detail"]
 
 
+def test_doctor_says_that_the_clock_is_before_the_newest_bar(folder: Path) -> None:
+    marked = sqlite3.connect(folder / "ledger.sqlite")
+    marked.execute("UPDATE ledger_info SET practice = 1")
+    marked.commit()
+    marked.close()
+    env = {
+        "HOURHAND_CLOCK": "@1577840400",
+        "HOURHAND_EXCHANGE__BASE_URL": "http://127.0.0.1:9",
+        "HOURHAND_LEDGER__URL": f"sqlite:///{folder}/ledger.sqlite",
+        "HOURHAND_POLICY__MODEL": "model",
+    }
+    doctor = hourhand("doctor", cwd=folder, **env)
+    assert doctor.returncode == 2
+    assert "nothing is decided until then" in doctor.stdout
+
+
 def test_doctor_knows_another_markets_prices_as_run_does(folder: Path) -> None:
     candles = generate_candles(40, seed=6, holes=0, quiet=0)
     start = candles[-1].bar_time + 3600

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -177,6 +178,17 @@ def test_a_copy_in_the_ledgers_place_is_gone_on_with(world: World) -> None:
         _put_in_place(world)
 
     _daemon(world, replace, lambda: _at(world, 31), lambda: None)
+    assert _hours(world) == [30, 31]
+    assert "ledger_replaced" in events_at(world.url)
+
+
+def test_a_clock_before_the_ledgers_newest_bar_is_said_once_and_its_end(world: World, log_lines: list[Any]) -> None:
+    """As where a simulated exchange is started anew, and the ledger is that of before."""
+    _daemon(world, lambda: None)
+    _daemon(world, lambda: _at(world, 10), lambda: None, lambda: None, lambda: _at(world, 31), lambda: None)
+    said = [line["event"] for line in log_lines if line["event"].startswith("clock_behind")]
+    assert said == ["clock_behind", "clock_behind_over"]
+    assert [kind for kind in events_at(world.url) if kind.startswith("clock_behind")] == said
     assert _hours(world) == [30, 31]
 
 
