@@ -32,8 +32,8 @@ One TOML file. It is looked for in this order: `--config`, `HOURHAND_CONFIG`, `.
 `hourhand.toml` in the user's configuration folder. `hourhand init` writes one with every key. Relative paths in it, and
 those that it leaves at their default, count from its folder, or from the parent where that is `config/`.
 
-Each key can be set from the environment as `HOURHAND_<SECTION>__<KEY>`, which beats the file; relative paths there count
-from the current folder. `HOURHAND_CONFIG` and `HOURHAND_CLOCK` are no keys.
+Each key can be set from the environment as `HOURHAND_<SECTION>__<KEY>`, which beats the file; relative paths there
+count from the current folder. `HOURHAND_CONFIG` and `HOURHAND_CLOCK` are no keys.
 """
 _TABLES: Final = """\
 # Tables

@@ -35,14 +35,12 @@ BEFORE = {
 """What a page takes for granted."""
 SHIM = """\
 #!{python}
-# A program as it is installed, with what takes minutes cut short: a daemon ends after its first bar, training after
-# an iteration, the article after two episodes. The demo has a test of its own.
+# A program as it is installed, with what takes minutes cut short: a daemon ends after its first bar, the article after
+# two episodes. The demo has a test of its own.
 import signal, subprocess, sys
 words = sys.argv[1:]
 if words[:1] == ["demo"]:
     sys.exit(0)
-if words[:1] == ["train"] and "--steps" not in words:
-    words += ["--steps", "1000"]
 if words[:1] == ["article"] and "--episodes" not in words:
     words += ["--episodes", "2"]
 if words[:1] == ["evaluate"]:
@@ -107,7 +105,9 @@ def folder(tmp_path: Path) -> Path:
     for name, package in (("hourhand", "bot"), ("hourhand-train", "training")):
         (programs / name).write_text(SHIM.format(python=sys.executable, package=package))
         (programs / name).chmod(0o755)
-    (tmp_path / "work").mkdir()
+    config = tmp_path / "work" / "config"
+    config.mkdir(parents=True)
+    (config / "training.toml").write_text("[windows]\ncount = 8\n[ppo]\nsteps = 8000\n")
     return tmp_path / "work"
 
 
@@ -120,8 +120,7 @@ def test_what_is_shown_runs(document: Path, folder: Path) -> None:
         lines = [line for line in lines if not line.startswith("sqlite3")]
     hours = 24 * (365 * 3 + 30)
     candles = generate_candles(hours + 2000, seed=3, start=YEAR_2018)
-    now = YEAR_2018 + hours * HOUR
-    clock = f"@{now}x3600@{time.time():.3f}"
+    clock = f"@{YEAR_2018 + hours * HOUR + 60}x20@{time.time():.3f}"
     with LoopbackExchange(candles, read_clock(clock)) as exchange:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", "\n".join([BEFORE.get(name, ""), *lines])],
@@ -131,7 +130,6 @@ def test_what_is_shown_runs(document: Path, folder: Path) -> None:
                 PYTHONPATH=str(ROOT),
                 HOURHAND_CLOCK=clock,
                 HOURHAND_EXCHANGE__BASE_URL=exchange.url,
-                HOURHAND_REFRESH__STEPS="1000",
                 HOURHAND_REFRESH__WINDOW_DAYS="100",
                 MPLCONFIGDIR=str(folder.parent),
             ),
