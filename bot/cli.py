@@ -13,7 +13,7 @@ from bot.completion import complete, words_to_complete
 from bot.errors import HourhandError, UsageError
 from bot.extras import extras_required
 from bot.output import tolerant_streams
-from bot.redact import one_line, printable, redact
+from bot.redact import one_line, redact
 
 _INTERRUPTED: Final = 130
 
@@ -39,11 +39,11 @@ COMMANDS: Final = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors repeat no control character from the command line."""
+    """A parser whose errors repeat no secret and no control character from the command line."""
 
     def error(self, message: str) -> NoReturn:
         """End with the message and 2."""
-        super().error(printable(message))
+        super().error(one_line(message))
 
 
 AddArguments = Callable[[argparse.ArgumentParser], object]

@@ -41,8 +41,10 @@ def read_settings(parsed_args: Namespace) -> tuple[Settings, Clock]:
     """Settings and clock. Raises UsageError, also for a simulated clock without `exchange.base_url`."""
     settings = load_settings(parsed_args.config)
     clock = read_clock(os.environ.get("HOURHAND_CLOCK"))
-    if clock.simulated and not settings.exchange.base_url:
-        raise UsageError("HOURHAND_CLOCK needs exchange.base_url: no real exchange is asked on a simulated clock")
+    for market in settings.each_market() if clock.simulated else ():
+        if not market.exchange.base_url:
+            whose = f"base_url of market {market.account.name}" if settings.markets else "exchange.base_url"
+            raise UsageError(f"HOURHAND_CLOCK needs {whose}: no real exchange is asked on a simulated clock")
     return settings, clock
 
 

@@ -22,7 +22,7 @@ import bot.cli  # noqa: E402
 import training.cli  # noqa: E402
 from bot.clock import Clock  # noqa: E402
 from bot.ledger import tables  # noqa: E402
-from bot.settings import Settings  # noqa: E402
+from bot.settings import AccountSettings, ExchangeSettings, PolicySettings, Settings  # noqa: E402
 
 MADE: Final = "<!-- made from the source: docs/reference_pages.py -->\n\n"
 _SETTINGS: Final = """\
@@ -93,7 +93,16 @@ def _setting_rows(section: str, kind: type[msgspec.Struct], said: Mapping[tuple[
     for key, hint in get_type_hints(kind, include_extras=True).items():
         field = defaults[key]
         default = "required" if field.required else f"`{json.dumps(msgspec.to_builtins(field.default))}`"
-        yield f"| `{key}` | {default.replace('`null`', 'as above')} | {bounds(hint)} | {said.get((section, key), '')} |"
+        meaning = said.get((section, key)) or _as_above(key)
+        yield f"| `{key}` | {default.replace('`null`', 'as above')} | {bounds(hint)} | {meaning} |"
+
+
+def _as_above(key: str) -> str:
+    """Which key of the first market's sections a key of a further market is like."""
+    if key == "exchange":
+        return "as `exchange.id`"
+    sections = (("exchange", ExchangeSettings), ("account", AccountSettings), ("policy", PolicySettings))
+    return next((f"as `{section}.{key}`" for section, kind in sections if key in get_type_hints(kind)), "")
 
 
 def bounds(hint: Any) -> str:

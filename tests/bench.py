@@ -19,11 +19,12 @@ from bot.clock import Clock
 from bot.ledger import commit_bars, open_writer, resume_account
 from bot.market import Candle, Feed
 from bot.model import SHIPPED_POINTER, load_model, resolve_model
-from bot.service import Poller, Waiter, replay_candles
+from bot.service import Poller, replay_candles
 from bot.settings import Settings, load_settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.trading import AccountTerms, Trader, terms_of
-from tests import bench_models
+from tests import bench_markets, bench_models
+from tests.harness import poll, resident
 
 BARS = 10_000
 WARMUP = 500
@@ -46,6 +47,7 @@ def main() -> None:
             _ready(settings, now.value)
         _status(here / "daemon.sqlite")
     bench_models.main()
+    bench_markets.main()
 
 
 def _settings(url: str, ledger: Path) -> dict[str, str]:
@@ -103,26 +105,21 @@ def _daemon(environment: dict[str, str], now: "Synchronized[float]", bars: int) 
     settings = load_settings(None, environment)
     clock = Clock(source=lambda: now.value, simulated=True)
     ledger = open_writer(settings.ledger.url)
-    poller = Poller(settings, clock, ledger, [_trader(settings)], Feed(settings.exchange, clock), Waiter())
+    poller = Poller(settings, clock, ledger, [_trader(settings)], Feed(settings.exchange, clock))
     early = 0.0
     first = time.perf_counter()
     for bar in range(bars):
-        poller.poll()
+        poll(poller)
         now.value += 3600
         if bar == bars // 10:
-            early = _resident()
+            early = resident()
     seconds = time.perf_counter() - first
     ledger.close()
     print(
-        f"resident memory of a daemon: {early:.0f} MB after {bars // 10:,} polls, {_resident():.0f} MB after {bars:,}"
+        f"resident memory of a daemon: {early:.0f} MB after {bars // 10:,} polls, {resident():.0f} MB after {bars:,}"
         f" ({1000 * seconds / bars:.1f} ms a poll)",
         flush=True,
     )
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _ready(environment: dict[str, str], now: float) -> None:

@@ -3,12 +3,14 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
 from bot.ledger import (
+    check_name,
     check_practice,
     is_in_use,
     newest_bar,
@@ -21,7 +23,7 @@ from bot.market import Candle, Feed, reconcile
 from bot.model import describe, named_model
 from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
-from bot.service import SKEW_WARNING, STALE_BARS, load_traders
+from bot.service import SKEW_WARNING, STALE_BARS, feeds_of, load_traders
 from bot.settings import Settings
 
 
@@ -35,16 +37,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Check one thing after the other; the exit code of the first that fails."""
     settings, clock = read_settings(parsed_args)
-    feed = Feed(settings.exchange, clock)
+    open_feed = feeds_of(clock)
+    markets = [(market, open_feed(market)) for market in settings.each_market()]
+    named = [f"{market.account.name!r} on {market.market}" for market, _ in markets]
     checks: dict[str, Callable[[], str]] = {
-        "settings": lambda: f"account {settings.account.name!r} on {settings.market}",
+        "settings": lambda: f"account {', '.join(named)}",
         "ledger": lambda: _ledger(settings),
         "model": lambda: _model(settings),
         "accounts": lambda: _accounts(settings, clock),
         "notifications": lambda: f"addresses: {check_addresses(settings)}",
-        "exchange": lambda: _exchange(feed, settings, clock),
-        "clock": lambda: _clock(feed),
     }
+    for market, feed in markets:
+        suffix = "" if market.account.name == settings.account.name else f" {market.account.name}"
+        if suffix and market.policy.model != settings.policy.model:
+            checks[f"model{suffix}"] = partial(_model, market)
+        checks[f"exchange{suffix}"] = partial(_exchange, feed, market, clock)
+        checks[f"clock{suffix}"] = partial(_clock, feed)
     results = [_result(name, check) for name, check in checks.items()]
     code = next((result["exit_code"] for result in results if not result["ok"]), 0)
     if parsed_args.json:
@@ -94,6 +102,8 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     try:
         with ledger.reading() as connection:
             check_practice(connection, clock.simulated, clock.now())
+            for trader in traders:
+                check_name(connection, trader.terms.name)
             states = [resume_account(connection, trader, settings.schedule.warmup_bars) for trader in traders]
     finally:
         ledger.close()

@@ -49,7 +49,7 @@ def call(parsed_args: Namespace) -> int:
     try:
         _WRITERS[form](list(table.columns.keys()), rows, parsed_args.out)
     except OSError as error:
-        raise UsageError(f"export: {parsed_args.out} cannot be written: {error}") from error
+        raise UsageError(f"export: {parsed_args.out} cannot be written: {error.strerror}") from error
     if parsed_args.out is None and output_is_full():
         return 1
     if parsed_args.out is not None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bot.demo.processes import Line
-from bot.demo.scenario import HOUR, ScenarioResult
+from bot.demo.scenario import HOUR, ScenarioResult, is_bar
 from bot.settings import find_settings
 from bot.trading import MINIMUM, POLICY
 
@@ -38,6 +38,8 @@ class Narrator:
     def line(self, line: Line, result: ScenarioResult) -> None:
         """A line of the daemon's log, where it is one of those that are shown: a bar a day, and what is not a bar."""
         event = line["event"]
+        if "market" in line or (event == "bar" and not is_bar(line)):
+            return
         if event == "bar":
             is_news = line["reason"] not in (POLICY, MINIMUM, self._reason)
             self._reason = line["reason"]

@@ -2,6 +2,7 @@ from . import accounts as accounts
 from . import reading as reading
 from . import tables as tables
 from .accounts import account_summary as account_summary
+from .accounts import check_name as check_name
 from .accounts import model_performance as model_performance
 from .accounts import read_terms as read_terms
 from .backups import backup as backup
@@ -14,6 +15,7 @@ from .practice import read_practice as read_practice
 from .proof import verify as verify
 from .reading import StoredDecision as StoredDecision
 from .reading import StoredState as StoredState
+from .reading import first_bar as first_bar
 from .reading import holds as holds
 from .reading import new_revisions as new_revisions
 from .reading import newest_bar as newest_bar

@@ -1,20 +1,31 @@
 """Accounts and how they and their models did; little to import, so that `status` is quick."""
 
 import math
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, func, select
 
+from bot.errors import UsageError
 from bot.ledger import tables
 from bot.ledger.practice import read_practice
 from bot.trading import AccountTerms, Rules
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
 
 def read_terms(connection: Connection, account: str) -> AccountTerms | None:
     """The account's terms, None where there is no such account."""
     row = connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
     return None if row is None else terms_of_row(row)
+
+
+def check_name(connection: Connection, account: str) -> None:
+    """Raises UsageError where a new account cannot have the name. One that the ledger has keeps any."""
+    if not _NAME.fullmatch(account) and read_terms(connection, account) is None:
+        allowed = "use at most 64 of A-Z a-z 0-9 . _ @ -"
+        raise UsageError(f"settings: {account!r} is no name for a new account: {allowed}")
 
 
 def terms_of_row(row: Row[Any]) -> AccountTerms:

@@ -11,3 +11,4 @@ from .files import candles_of as candles_of
 from .files import read_candles as read_candles
 from .retry import MAX_RETRY_WAIT as MAX_RETRY_WAIT
 from .retry import retry_wait as retry_wait
+from .venue import Venue as Venue

@@ -18,6 +18,8 @@ from .history import constant_mix as constant_mix
 from .history import drawdowns as drawdowns
 from .history import month_bounds as month_bounds
 from .history import read_histories as read_histories
+from .history import read_history as read_history
 from .page import Event as Event
 from .page import document as document
 from .page import render_page as render_page
+from .pool import pool_timing as pool_timing

@@ -22,9 +22,10 @@ log = structlog.get_logger()
 class FeedWatch:
     """Logs and records what is wrong with a market's feed, each trouble once and again as it lasts."""
 
-    def __init__(self, clock: Clock, bar: int, note: Callable[..., None]) -> None:
-        """`note(kind, **detail)` records an event."""
-        self.clock, self.bar, self.note = clock, bar, note
+    def __init__(self, clock: Clock, bar: int, note: Callable[..., None], label: str | None = None) -> None:
+        """`note(kind, **detail)` records an event, with `label` as its `market` where that is not None."""
+        self.clock, self.bar, self.note, self.label = clock, bar, note, label
+        self._whose = {} if label is None else {"market": label}
         self._skew, self._stale, self._behind = Outage(), Outage(), Outage()
         self._suspect: Candle | None = None
 
@@ -58,7 +59,8 @@ class FeedWatch:
             return
         now, newest = self.clock.now(), stored[-1].bar_time
         with ledger.reading() as connection:
-            seen = [event["at"] for event in read_events(connection, "missing_overlap") if event["stored"] == newest]
+            events = [event for event in read_events(connection, "missing_overlap") if event["stored"] == newest]
+        seen = [event["at"] for event in events if event.get("market") == self.label]
         if len(seen) >= OVERLAP_POLLS and now - seen[0] >= OVERLAP_SECONDS:
             return
         self.note("missing_overlap", at=now, stored=newest, fetched=fetched[0].bar_time)
@@ -67,7 +69,7 @@ class FeedWatch:
     def check_suspect(self, suspect: Candle | None, *, has_accounts: bool) -> None:
         """Report a price that waits to be confirmed, once. Raises ExchangeError where no account has begun yet."""
         if suspect is not None and suspect != self._suspect:
-            log.warning("suspect", time=utc(suspect.bar_time), candle=list(suspect[1:6]))
+            log.warning("suspect", time=utc(suspect.bar_time), candle=list(suspect[1:6]), **self._whose)
             self.note("suspect", bar_time=suspect.bar_time, candle=list(suspect[1:6]), at=self.clock.now())
         self._suspect = suspect
         if suspect is not None and not has_accounts:
@@ -78,7 +80,7 @@ class FeedWatch:
         if not revisions:
             return
         with ledger.reading() as connection:
-            details = new_revisions(connection, [reconcile.revision_detail(*revision) for revision in revisions])
+            details = new_revisions(connection, [reconcile.revision_detail(*pair) | self._whose for pair in revisions])
         for detail in details:
             log.warning("revision", **detail)
             self.note("revision", **detail)
@@ -88,5 +90,5 @@ class FeedWatch:
         change = outage.failed(now) if is_wrong else outage.over(now)
         if change is not None:
             kind = kind if is_wrong else f"{kind}_over"
-            log.warning(kind, **detail, **change)
+            log.warning(kind, **detail, **change, **self._whose)
             self.note(kind, **detail, **change)
