@@ -42,4 +42,6 @@ from .registry import model_folder as model_folder
 from .registry import named_model as named_model
 from .registry import resolve_model as resolve_model
 from .shipped_models import SHIPPED_POINTER as SHIPPED_POINTER
+from .shipped_models import is_default_pointer as is_default_pointer
 from .shipped_models import provide_shipped as provide_shipped
+from .shipped_models import shipped_ids as shipped_ids

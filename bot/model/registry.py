@@ -13,7 +13,7 @@ from bot.errors import ModelError, UsageError
 from bot.model import files, installed, manifest, rules
 from bot.model.manifest import Model
 from bot.model.pointers import Pointer, Promotion, is_model_id, locked, read_pointer, save_published, write
-from bot.model.shipped_models import provide_shipped
+from bot.model.shipped_models import provide_shipped, shipped_ids
 
 _HISTORY: Final = 1000
 
@@ -66,11 +66,11 @@ def model_ids(pointer: Path) -> list[str]:
 
 
 def find_model_id(pointer: Path, prefix: str) -> str:
-    """The model_id in the registry that begins with `prefix`.
+    """The model_id in the registry, or of a shipped model, that begins with `prefix`.
 
     Raises ModelError where none does, UsageError where several do.
     """
-    known = model_ids(pointer)
+    known = sorted({*model_ids(pointer), *shipped_ids()})
     found = [model_id for model_id in known if prefix and model_id.startswith(prefix)]
     if len(found) > 1:
         raise UsageError(f"several models start with {prefix!r}: {', '.join(found)}; give more digits")

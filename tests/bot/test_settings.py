@@ -35,7 +35,10 @@ def other(section: str, key: str) -> Any:
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
-def test_every_key_is_read_from_the_file_and_from_the_environment(tmp_path: Path, section: str, key: str) -> None:
+def test_every_key_is_read_from_the_file_and_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, key: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     value = other(section, key)
     loaded = msgspec.to_builtins(
         load_settings(
@@ -62,7 +65,8 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     assert isinstance(settings.account.initial_balance, float)
 
 
-def test_the_file_in_the_repository_states_the_defaults() -> None:
+def test_the_file_in_the_repository_states_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
     file = REPOSITORY / "config" / "bot.toml"
     assert load_settings(file, {}) == Settings()
     documented = tomllib.loads(file.read_text())

@@ -54,7 +54,7 @@ def test_the_overview_names_every_command(capsys: Run) -> None:
         main(["--help"])
     assert end.value.code == 0
     out = capsys.readouterr().out
-    assert all(f" {command} " in out for command in COMMANDS)
+    assert all(re.search(rf"^    {command}\s", out, re.MULTILINE) for command in COMMANDS)
     assert "example: hourhand" in out
     with pytest.raises(SystemExit) as end:
         main(["--version"])
