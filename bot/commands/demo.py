@@ -7,11 +7,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from bot.console import add_config, add_json, print_result
 from bot.demo import Narrator, Scenario, ended_by_signals, run_demo
 from bot.errors import UsageError
 from bot.settings import load_settings
+
+_MOST_MARKETS: Final = 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the ledger, and settings to look at it, in this folder"
     )
+    parser.add_argument("--markets", type=int, default=1, metavar="N", help="trade so many markets in one daemon (1)")
     parser.epilog = (
         "No network, no money, nothing left behind: an exchange on this machine with generated prices, and the daemon\n"
         "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses\n"
@@ -31,10 +35,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Perform the demo; 0 where everything was as it should be, else 1."""
     settings = load_settings(parsed_args.config)
+    if not 1 <= parsed_args.markets <= _MOST_MARKETS:
+        raise UsageError(f"demo: --markets is 1 to {_MOST_MARKETS}")
     narrator = Narrator(sys.stderr if parsed_args.json else sys.stdout)
     started = time.monotonic()
     with _folder(parsed_args.keep) as folder, ended_by_signals():
-        result = run_demo(folder, settings, narrator, Scenario())
+        result = run_demo(folder, settings, narrator, Scenario(markets=parsed_args.markets))
     result |= {"seconds": round(time.monotonic() - started, 1), "ledger": str(folder) if parsed_args.keep else None}
     narrator.conclude(result, parsed_args.keep)
     if parsed_args.json:

@@ -31,7 +31,6 @@ from training.evaluation import (
     rules_with_share,
     spans_of,
     timing_evidence,
-    write_page,
 )
 
 
@@ -94,6 +93,8 @@ def call(parsed_args: argparse.Namespace) -> int:
         kept = {**evaluation, "verdict": verdict["verdict"]}
         save_model(attach_evaluation(model, kept), parsed_args.save)
     if parsed_args.out:
+        from training.evaluation import write_page  # noqa: PLC0415 - draws, which is slow to load
+
         write_page(parsed_args.out, next(iter(evaluations.values()))[0], result)
     if parsed_args.json:
         print_result(result, as_json=True)
