@@ -67,6 +67,7 @@ class AccountSettings(RuleSettings, frozen=True, forbid_unknown_fields=True):
     name: Text = "main"
     initial_share: Share | None = None
     fill: Literal["close", "quote"] = "close"
+    limits: Literal["own", "exchange"] = "own"
     slippage_bps: Slippage = 0.0
 
 

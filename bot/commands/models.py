@@ -17,6 +17,7 @@ from bot.model import (
     describe,
     load_model,
     manifest_of,
+    named_model,
     provide_shipped,
     read_pointer,
     registry,
@@ -50,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         add_config(action)
         add_json(action)
         if name == "publish":
-            action.add_argument("model", type=Path, metavar="DIR", help="a folder with model.json and its weights")
+            action.add_argument("model", metavar="DIR", help="a folder with model.json and its weights, or rule:NAME")
         elif name in ("show", "promote", "shadow", "unshadow"):
             action.add_argument("model", metavar="ID", help="a model_id, or the first digits of one")
         example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 07fc8e0940da1ce8")
@@ -124,7 +125,8 @@ def _publish(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
                 connection, settings.market, newest - _DRY_RUN_BARS * settings.bar, newest
             )
         ledger.close()
-    model = load_model(parsed_args.model)
+    name = parsed_args.model
+    model = load_model(Path(name)) if registry.is_path(name) else named_model(name)
     dry_run(model, recent)
     outcome = registry.publish(Path(settings.policy.model), model)
     if parsed_args.json:

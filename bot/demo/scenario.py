@@ -97,7 +97,7 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
         model = base.policy.model
-        if not registry.is_rule(model):
+        if registry.is_path(model):
             pointer = Path(model)
             is_missing = is_default_pointer(pointer) and not pointer.exists()
             model = str(SHIPPED_POINTER if is_missing else pointer.resolve())

@@ -9,6 +9,7 @@ from .candles import validate_candles as validate_candles
 from .exchange import Feed as Feed
 from .files import candles_of as candles_of
 from .files import read_candles as read_candles
+from .limits import MarketLimits as MarketLimits
 from .retry import MAX_RETRY_WAIT as MAX_RETRY_WAIT
 from .retry import retry_wait as retry_wait
 from .venue import Venue as Venue

@@ -95,9 +95,13 @@ def test_trades(capsys: Run, ledger: Path) -> None:
     result = printed(capsys, "trades")["trades"]
     assert [tuple(fill.values()) for fill in result] == [fill[1:] for fill in fills]
     assert printed(capsys, "trades", "--last", "2")["trades"] == result[-2:]
+    small = sum(fill[5] < 10 for fill in fills)
+    assert printed(capsys, "trades")["below_ten"] == small
     capsys.readouterr()
     assert main(["trades"]) == 0
-    assert capsys.readouterr().out.count("\n") == len(fills) + 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(fills) + 2
+    assert lines[-1] == f"{small} of {len(fills)} fills moved less than 10 in quote currency"
 
 
 @pytest.mark.parametrize("table", ["candles", "decisions", "fills", "accounts", "models", "states"])
