@@ -2,5 +2,10 @@ from .charts import thinned as thinned
 from .history import chosen as chosen
 from .history import common as common
 from .history import figures as figures
+from .intervals import Interval as Interval
+from .intervals import align as align
+from .intervals import pooled as pooled
+from .intervals import pooled_interval as pooled_interval
+from .intervals import total_interval as total_interval
 from .page import Event as Event
 from .page import render_page as render_page

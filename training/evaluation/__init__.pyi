@@ -14,3 +14,6 @@ from .evaluate import figures as figures
 from .page import write_page as write_page
 from .statistics import HOURS_A_YEAR as HOURS_A_YEAR
 from .statistics import log_returns as log_returns
+from .verdict import Checks as Checks
+from .verdict import Evidence as Evidence
+from .verdict import timing_evidence as timing_evidence

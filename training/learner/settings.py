@@ -31,7 +31,7 @@ class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class WindowSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: what one iteration collects."""
 
-    count: Count = 512
+    count: Count = 256
     length: Count = 500
 
 
@@ -44,8 +44,8 @@ class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ppo]`: the algorithm's own."""
 
-    steps: Count = 8_000_000
-    passes: Count = 6
+    steps: Count = 5_120_000
+    passes: Count = 4
     minibatches: Count = 4
     learning_rate: Positive = 0.02
     anneal: bool = True
@@ -63,7 +63,7 @@ class BlockSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     count: Annotated[int, Meta(ge=2, le=20)] = 4
     embargo: Annotated[int, Meta(ge=0)] = 720
-    level: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    trials: Count = 5
 
 
 class RiskSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from bot.model import Array, Model
 from bot.trading import rules_of
 from training.data import Market
-from training.evaluation import log_returns, mix_values, policy_runs, span_of
+from training.evaluation import (
+    HOURS_A_YEAR,
+    Evidence,
+    log_returns,
+    mix_values,
+    policy_runs,
+    span_of,
+    timing_evidence,
+)
 from training.learner import TrainingSettings
 from training.selection.blocks import Block
 
@@ -19,10 +27,10 @@ _FEWEST_BARS: Final = 24
 
 
 class OutOfFold(NamedTuple):
-    """One market in one block: the bar times (n,) at whose closes the next bar's `gains` (n,) were decided: log returns
-    over those of the constant mix of the account's own mean share, mean of the runs. `log_return` and `hold` are totals,
-    `cost` is commission and spread as parts of the value, summed, `share` the mean share in coins, `turnover` what was
-    traded as a multiple of the value.
+    """One market in one block: bar times (n,) and what was gained in the bars after them, `gains` (n, runs): log returns
+    over those of the constant mix of each run's own mean share. `log_return` and `hold` are totals, `cost` is
+    commission and spread as parts of the value, summed, `share` the mean share in coins, `turnover` what was traded as
+    a multiple of the value; means of the runs.
     """
 
     market: str
@@ -49,26 +57,36 @@ def out_of_fold(model: Model, markets: Sequence[Market], block: Block, settings:
         rules = rules_of(settings.account)._replace(initial_balance=WORTH / 2, initial_stocks=WORTH / 2 / start)
         slippage_bps = 10_000 * settings.reward.half_spread
         runs = policy_runs(model, span, rules, "sample", range(RUNS), slippage_bps=slippage_bps)
-        share = float(runs.shares.mean())
-        mine = log_returns(runs.values).mean(1)
+        mine = log_returns(runs.values)
+        mixes = [log_returns(mix_values(span, rules, float(share))) for share in runs.shares.mean(0)]
         found.append(
             OutOfFold(
                 market.name,
                 np.array([candle.bar_time for candle in span.decided[:-1]]),
-                mine - log_returns(mix_values(span, rules, share))[:, 0],
-                float(mine.sum()),
+                mine - np.concatenate(mixes, axis=1),
+                float(mine.sum(0).mean()),
                 float(np.log(span.closes[-1] / start)),
                 float(runs.costs.sum(0).mean()),
-                share,
+                float(runs.shares.mean()),
                 float(runs.traded.sum(0).mean()),
             )
         )
     return found
 
 
+def evidence(results: Sequence[OutOfFold], trials: int, bar: int) -> Evidence:
+    """What the results say of timing, all markets and blocks together; see `timing_evidence`."""
+    names = list(dict.fromkeys(result.market for result in results))
+    times = np.unique(np.concatenate([result.times for result in results]))
+    gains = np.full((len(times), len(names), RUNS), np.nan)
+    for result in results:
+        gains[np.searchsorted(times, result.times), names.index(result.market)] = result.gains
+    return timing_evidence(gains, trials, bars_a_year=HOURS_A_YEAR * 3600 / bar)
+
+
 def summary(results: Sequence[OutOfFold], bar: int) -> dict[str, Any]:
     """The results as a manifest keeps them: everything a year of the account's time, over all markets and blocks."""
-    years = sum(len(result.gains) for result in results) * bar / (8760 * 3600)
+    years = sum(len(result.gains) for result in results) * bar / (HOURS_A_YEAR * 3600)
 
     def yearly(name: str) -> float:
         return round(sum(getattr(result, name) for result in results) / years, 6)
@@ -76,7 +94,7 @@ def summary(results: Sequence[OutOfFold], bar: int) -> dict[str, Any]:
     hours = np.array([len(result.gains) for result in results])
     return {
         "hours": int(hours.sum()),
-        "timing_a_year": round(sum(float(result.gains.sum()) for result in results) / years, 6),
+        "timing_a_year": round(sum(float(result.gains.sum(0).mean()) for result in results) / years, 6),
         "log_return_a_year": yearly("log_return"),
         "hold_a_year": yearly("hold"),
         "cost_a_year": yearly("cost"),

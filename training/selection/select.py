@@ -21,8 +21,7 @@ from training.learner import (
     timing_windows,
 )
 from training.selection.blocks import Block, blocks_of, training_markets
-from training.selection.evidence import evidence
-from training.selection.out_of_fold import OutOfFold, out_of_fold, summary
+from training.selection.out_of_fold import OutOfFold, evidence, out_of_fold, summary
 from training.selection.processes import Tell, side_by_side
 
 _LARGEST_SEED: Final = 2**63
@@ -136,21 +135,18 @@ def _chosen(
     markets: Sequence[Market], settings: TrainingSettings, members: Sequence[Member], recipe: Mapping[str, Any]
 ) -> Selection:
     judged = [result for member in members for result in member.judged]
-    told = evidence(judged, settings.blocks.level)
-    figures = {**summary(judged, markets[0].bar), "p_value": round(told.p_value, 6), "level": settings.blocks.level}
-    out_of_fold = (
-        f"on the hours that they did not learn from, {len(members)} networks made {figures['timing_a_year']:+.3f} a year "
-        f"over the constant mix of their own exposure, costs of {figures['cost_a_year']:.3f} included "
-        f"(p = {told.p_value:.4f}, {settings.blocks.level:g} or less is evidence; {figures['hours']:,} hours)"
-    )
+    told = evidence(judged, settings.blocks.trials, markets[0].bar)
+    count = len(members)
+    figures = {**summary(judged, markets[0].bar), "ci95": told.ci, "p_value": told.p_value}
     if told.found:
-        verdict = f"evidence of timing: {out_of_fold}. The model is the average of the {len(members)} networks."
+        model_is = f"the model is the average of the {count} networks"
     else:
         share = standing_share(markets, settings)
-        verdict = (
-            f"no evidence of timing: {out_of_fold}. The model stands at {share:.0%} in coins, for a volatility of "
-            f"{settings.risk.volatility:.0%} a year."
-        )
+        model_is = f"the model stands at {share:.0%} in coins, for a volatility of {settings.risk.volatility:.0%} a year"
+    verdict = (
+        f"{told.sentence}. That is of {figures['hours']:,} hours, each judged with the one of {count} networks that had "
+        f"not learned from it, {figures['cost_a_year']:.3f} a year of costs included; {model_is}."
+    )
     reached = [member.reached for member in members]
     training = {
         **recipe,
