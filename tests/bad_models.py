@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from bot.model import Model
-from bot.model.files import MANIFEST, WEIGHTS
+from bot.model.manifest import MANIFEST, WEIGHTS
 
 
 class Bomb:

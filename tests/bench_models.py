@@ -17,7 +17,17 @@ import bot.service.poller
 from bot.clock import Clock, read_clock
 from bot.ledger import open_writer
 from bot.market import Feed
-from bot.model import SHIPPED_POINTER, Manifest, Model, build_model, load_model, registry, resolve_model, save_model
+from bot.model import (
+    SHIPPED_POINTER,
+    Manifest,
+    Model,
+    build_model,
+    get_features,
+    load_model,
+    registry,
+    resolve_model,
+    save_model,
+)
 from bot.service import Poller, TraderWatcher, Waiter, run
 from bot.service.traders import load_traders
 from bot.settings import Settings
@@ -63,7 +73,7 @@ def _nudged(model: Model, by: int) -> Model:
     tensors = {name: tensor.copy() for name, tensor in load_tensors(model.weights).items()}
     tensors["fc_v.bias"] += by
     manifest = msgspec.json.decode(model.manifest, type=Manifest)
-    return build_model(tensors, manifest.network, model.features)
+    return build_model(tensors, manifest.network, get_features(manifest.features.name))
 
 
 def _settings(url: str, folder: Path, ledger: str, pointer: Path) -> Settings:

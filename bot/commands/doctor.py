@@ -3,7 +3,6 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
@@ -11,7 +10,7 @@ from bot.console import add_config, add_json, print_result, print_table, read_se
 from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
 from bot.ledger import is_in_use, open_reader, read_practice, resume_account
 from bot.market import Feed
-from bot.model import load_model, resolve_model
+from bot.model import describe, named_model
 from bot.redact import redact_url
 from bot.service import SKEW_WARNING, STALE_BARS, load_traders
 from bot.settings import Settings
@@ -70,9 +69,8 @@ def _is_there(url: str) -> bool:
 
 
 def _model(settings: Settings) -> str:
-    folder = resolve_model(Path(settings.policy.model))
-    model = load_model(folder)
-    return f"{model.model_id}, features {model.features.name!r}, from {folder}"
+    model = named_model(settings.policy.model)
+    return f"{model.model_id}, {describe(model)}, from {settings.policy.model}"
 
 
 def _accounts(settings: Settings, clock: Clock) -> str:

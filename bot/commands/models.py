@@ -12,7 +12,7 @@ from bot.clock import Clock, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import LedgerError, ModelError
 from bot.ledger import model_performance, open_reader, reading
-from bot.model import Pointer, load_model, manifest_of, provide_shipped, read_pointer, registry
+from bot.model import Pointer, describe, load_model, manifest_of, provide_shipped, read_pointer, registry
 from bot.settings import Settings
 from bot.trading import dry_run
 
@@ -52,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Do one thing to the registry, the folder that `policy.model` points into."""
     settings, clock = read_settings(parsed_args)
-    pointer = Path(settings.policy.model)
+    pointer = registry.require_registry(settings.policy.model)
     provide_shipped(pointer)
     if parsed_args.action in ("show", "promote", "shadow", "unshadow"):
         parsed_args.model = registry.find_model_id(pointer, parsed_args.model)
@@ -67,8 +67,8 @@ def _list(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
     rows = []
     for model_id in registry.model_ids(path):
         try:
-            manifest = manifest_of(registry.load_published(path, model_id))
-            trained, problem = manifest.training.get("algorithm"), None
+            model = registry.load_published(path, model_id)
+            trained, problem = manifest_of(model).training.get("algorithm") or describe(model), None
         except ModelError as error:
             trained, problem = None, str(error)
         role = "current" if model_id == current else "shadow" if model_id in shadows else ""

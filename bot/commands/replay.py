@@ -9,7 +9,7 @@ from bot.console import add_config, add_json, print_result, progress, read_setti
 from bot.errors import UsageError
 from bot.ledger import account_summary, mark_practice, open_writer
 from bot.market import read_candles
-from bot.model import in_sample_warning, load_model, resolve_model
+from bot.model import in_sample_warning, named_model
 from bot.service import replay_candles, require_timeframe
 from bot.trading import Trader, terms_of
 
@@ -19,7 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, CSV.GZ, Parquet or JSON")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="default: policy.model")
+    parser.add_argument(
+        "--model", metavar="DIR", help="a folder, a pointer, or a rule such as rule:hold (policy.model)"
+    )
     parser.add_argument("--ledger", metavar="URL", required=True, help="where to write: sqlite:///replay.sqlite")
     parser.add_argument("--warmup", type=int, default=0, metavar="N", help="the first N only warm the policy up")
     parser.epilog = (
@@ -34,7 +36,7 @@ def call(parsed_args: Namespace) -> int:
     settings, _ = read_settings(parsed_args)
     if parsed_args.warmup < 0:
         raise UsageError("--warmup is a number of candles, 0 or more")
-    model = load_model(resolve_model(parsed_args.model or Path(settings.policy.model)))
+    model = named_model(parsed_args.model or settings.policy.model)
     require_timeframe(model, settings)
     candles = read_candles(parsed_args.candles, settings.bar)
     ledger = open_writer(parsed_args.ledger)

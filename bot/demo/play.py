@@ -15,7 +15,7 @@ from bot.clock import Clock, read_clock, utc
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
 from bot.ledger import open_reader, reading
-from bot.model import provide_shipped
+from bot.model import provide_shipped, registry
 from bot.settings import Settings
 from bot.simulator import OUTAGE, LoopbackExchange, generate_candles
 from bot.trading import MISSED, SYNTHETIC
@@ -90,11 +90,13 @@ def stage(folder: Path, base: Settings, plot: Plot) -> Iterator[Stage]:
     with LoopbackExchange(candles, start) as exchange:
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
-        provide_shipped(Path(base.policy.model))
-        model = Path(base.policy.model).resolve()
+        model = base.policy.model
+        if not registry.is_rule(model):
+            provide_shipped(Path(model))
+            model = str(Path(model).resolve())
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
-            f"[policy]\nmodel = {json.dumps(str(model))}\nmode = {json.dumps(base.policy.mode)}\n\n"
+            f"[policy]\nmodel = {json.dumps(model)}\nmode = {json.dumps(base.policy.mode)}\n\n"
             f"[schedule]\nmax_decision_delay_seconds = {PATIENCE_HOURS * HOUR}\n\n"
             f"[ledger]\nurl = {json.dumps(url)}\n"
         )

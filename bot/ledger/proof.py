@@ -17,7 +17,7 @@ from bot.model import Model, parse_model
 from bot.trading import CLOCK, MINIMUM, MISSED, POLICY, SYNTHETIC, AccountTerms, Fill, Quote, State, Trader
 
 REASONS: Final = frozenset({POLICY, MINIMUM, SYNTHETIC, MISSED, CLOCK})
-_HIDDEN_TOLERANCE: Final = 1e-9  # two machines' arithmetic may differ in the last bits of a hidden state
+_MEMORY_TOLERANCE: Final = 1e-9  # two machines' arithmetic may differ in the last bits of a hidden state
 
 Report = Callable[[str], None]
 
@@ -152,11 +152,11 @@ class _Proof:
         if row is None or row.bar_time != self.last.decision.bar_time:
             self.report(f"the stored state is not that of the last bar, {self.last.decision.bar_time}")
             return
-        hidden = reading.decode_hidden(row.hidden)
+        memory = reading.decode_memory(row.hidden)
         if self.state is not None and (
-            hidden is None
-            or hidden.shape != self.state.hidden.shape
-            or not np.allclose(hidden, self.state.hidden, rtol=0.0, atol=_HIDDEN_TOLERANCE)
+            memory is None
+            or memory.shape != self.state.memory.shape
+            or not np.allclose(memory, self.state.memory, rtol=_MEMORY_TOLERANCE, atol=_MEMORY_TOLERANCE)
         ):
             self.report("the stored hidden state is not the derived one")
 

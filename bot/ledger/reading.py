@@ -16,7 +16,7 @@ _NEVER: Final = 2**62
 
 
 class StoredState(NamedTuple):
-    """An account after its newest decided bar: holdings, the model that decided, and the hidden state (2, lstm), None
+    """An account after its newest decided bar: holdings, the model that decided, and its policy's memory (n,), None
     where it is missing or damaged.
     """
 
@@ -24,7 +24,7 @@ class StoredState(NamedTuple):
     balance: float
     stocks: float
     model_id: str
-    hidden: Array | None
+    memory: Array | None
 
 
 class StoredDecision(NamedTuple):
@@ -62,14 +62,14 @@ def read_state(connection: Connection, account: str) -> StoredState | None:
     ).first()
     if row is None:
         return None
-    return StoredState(*row[:4], decode_hidden(row.hidden))
+    return StoredState(*row[:4], decode_memory(row.hidden))
 
 
-def decode_hidden(blob: bytes | None) -> Array | None:
-    """The hidden state (2, lstm) from its bytes, None where they are not one."""
-    if not blob or len(blob) % 16:
+def decode_memory(blob: bytes | None) -> Array | None:
+    """A policy's memory (n,) from its bytes, None where they are not one."""
+    if blob is None or len(blob) % 8:
         return None
-    return np.frombuffer(blob, dtype="<f8").reshape(2, -1).astype(np.float64)
+    return np.frombuffer(blob, dtype="<f8").astype(np.float64)
 
 
 def read_candles_between(connection: Connection, market: str, first: int, end: int) -> list[Candle]:

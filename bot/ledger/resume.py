@@ -16,8 +16,8 @@ _SETTING: Final = {"seed": "policy.seed", "market": "exchange.id, exchange.symbo
 def resume_account(connection: Connection, trader: Trader, warmup_bars: int) -> AccountState:
     """The account as the ledger left it.
 
-    The hidden state is the stored one; a new model is warmed up on the last `warmup_bars` stored candles with the
-    holdings of those bars.
+    The policy's memory is the stored one; a new model, or one whose memory is lost or of another length, is warmed up
+    on the last `warmup_bars` stored candles with the holdings of those bars.
 
     Raises UsageError, naming the key, where the account was opened on other terms.
     """
@@ -32,8 +32,8 @@ def resume_account(connection: Connection, trader: Trader, warmup_bars: int) -> 
     if not newest:
         raise LedgerError("the ledger has a decision without its candle: see `hourhand verify`, and restore a backup")
     same_model = stored.model_id == trader.model.model_id
-    if same_model and stored.hidden is not None and stored.hidden.shape == trader.start().hidden.shape:
-        state = State(stored.balance, stored.stocks, stored.hidden, newest[0])
+    if same_model and stored.memory is not None and stored.memory.shape == trader.start().memory.shape:
+        state = State(stored.balance, stored.stocks, stored.memory, newest[0])
         return AccountState(trader, state, stored.bar_time, None, stored.model_id)
     state, first = warm_up_from_ledger(connection, trader, end - warmup_bars * trader.terms.bar, end)
     return AccountState(trader, state, stored.bar_time, first, stored.model_id)

@@ -22,7 +22,7 @@ def commit_bars(
     entries: Sequence[DecidedBar],
     events: Sequence[tuple[float, str, Mapping[str, Any]]] = (),
 ) -> None:
-    """Write decided bars whole: candles not stored yet (warm-up ones too), decisions, fills, hidden states, new
+    """Write decided bars whole: candles not stored yet (warm-up ones too), decisions, fills, memories, new
     accounts and models, and the events (at, kind, detail) that belong to them.
 
     Entries come in order of time and are all on one market; their candles are in `candles` or in the ledger.
@@ -81,7 +81,7 @@ def _state_row(entry: DecidedBar) -> dict[str, Any]:
     return {
         "account": entry.trader.terms.name,
         "bar_time": entry.step.decision.bar_time,
-        "hidden": np.ascontiguousarray(state.hidden, dtype="<f8").tobytes(),
+        "hidden": np.ascontiguousarray(state.memory, dtype="<f8").tobytes(),
     }
 
 

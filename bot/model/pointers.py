@@ -15,7 +15,7 @@ import msgspec
 
 from bot.errors import ModelError
 from bot.model import files
-from bot.model.files import Model
+from bot.model.manifest import Model
 
 _MODEL_ID: Final = re.compile("[0-9a-f]{16}")
 _MAX_BYTES: Final = 2**20

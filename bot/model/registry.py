@@ -10,14 +10,36 @@ from typing import Final, Literal
 import msgspec
 
 from bot.errors import ModelError, UsageError
-from bot.model import files
-from bot.model.files import Model
+from bot.model import files, manifest, rules
+from bot.model.manifest import Model
 from bot.model.pointers import Pointer, Promotion, is_model_id, locked, read_pointer, save_published, write
 from bot.model.shipped_models import provide_shipped
 
 _HISTORY: Final = 1000
 
 Published = Literal["added", "evaluation updated", "unchanged"]
+
+
+def is_rule(name: str) -> bool:
+    """Whether a model's name is that of a rule, and not a path."""
+    return name.startswith(rules.PREFIX)
+
+
+def named_model(name: str) -> Model:
+    """The model that a setting or an option names: a rule (`rule:mix?share=0.5`), else what `resolve_model` finds.
+
+    Raises ModelError where it is none, or cannot be used.
+    """
+    if is_rule(name):
+        return manifest.rule_model(name.removeprefix(rules.PREFIX))
+    return files.load_model(resolve_model(Path(name)))
+
+
+def require_registry(name: str) -> Path:
+    """The registry's pointer, from `policy.model`. Raises UsageError where that names a rule."""
+    if is_rule(name):
+        raise UsageError(f"policy.model is {name}: a registry needs a pointer there, as models/current")
+    return Path(name)
 
 
 def resolve_model(path: Path) -> Path:
@@ -36,7 +58,7 @@ def model_ids(pointer: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(
-        entry.name for entry in folder.iterdir() if is_model_id(entry.name) and (entry / files.MANIFEST).is_file()
+        entry.name for entry in folder.iterdir() if is_model_id(entry.name) and (entry / manifest.MANIFEST).is_file()
     )
 
 
@@ -75,10 +97,10 @@ def publish(pointer: Path, model: Model) -> Published:
             save_published(model, folder)
             return "added"
         known = load_published(pointer, model.model_id)
-        evaluation = files.manifest_of(model).evaluation
-        if evaluation in ({}, files.manifest_of(known).evaluation):
+        evaluation = manifest.manifest_of(model).evaluation
+        if evaluation in ({}, manifest.manifest_of(known).evaluation):
             return "unchanged"
-        files.replace_manifest(files.attach_evaluation(known, evaluation), folder)
+        files.replace_manifest(manifest.attach_evaluation(known, evaluation), folder)
         return "evaluation updated"
 
 
@@ -144,7 +166,7 @@ def unshadow(pointer: Path, model_id: str) -> Pointer:
 def signature(pointer: Path) -> tuple[int, ...] | None:
     """Changes whenever the pointer, or what a link there leads to, is replaced; None while there is nothing."""
     try:
-        stat = (pointer if pointer.is_file() else pointer / files.MANIFEST).stat()
+        stat = (pointer if pointer.is_file() else pointer / manifest.MANIFEST).stat()
     except OSError:
         return None
     return (stat.st_ino, stat.st_mtime_ns, stat.st_size)

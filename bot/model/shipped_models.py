@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.errors import ModelError
-from bot.model import files, pointers
+from bot.model import files, manifest, pointers
 from bot.settings import PolicySettings
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
@@ -44,5 +44,5 @@ def _copy(model_id: str) -> None:
     try:
         pointers.save_published(files.load_model(SHIPPED / model_id), folder)
     except ModelError:
-        if not (folder / files.MANIFEST).exists():  # otherwise another process was faster
+        if not (folder / manifest.MANIFEST).exists():  # otherwise another process was faster
             raise

@@ -1,11 +1,10 @@
 """Which traders there are: the main account with the current model, and the challengers beside it."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 from bot.errors import ModelError, UsageError
-from bot.model import Model, load_model, model_folder, read_pointer, registry, resolve_model
+from bot.model import Model, model_folder, named_model, read_pointer, registry, trained_timeframe
 from bot.settings import AccountSettings, Settings
 from bot.trading import Trader, terms_of
 
@@ -29,19 +28,16 @@ def load_traders(settings: Settings) -> list[Trader]:
     another timeframe.
     """
     traders = [_main_trader(settings)]
-    for name, path, mode in _challengers(settings):
-        traders.append(_challenger(settings, name, path, mode))
+    for name, model, mode in _challengers(settings):
+        traders.append(_challenger(settings, name, model, mode))
     _require_distinct(traders)
     return traders
 
 
 def require_timeframe(model: Model, settings: Settings) -> None:
-    """Raises UsageError where the model was trained on bars of another length; a manifest that does not say counts as
-    hourly, and `policy.any_timeframe` allows any.
-    """
-    trained: object = json.loads(model.manifest)["training"].get("timeframe", "1h")
-    wanted = settings.exchange.timeframe
-    if trained != wanted and not settings.policy.any_timeframe:
+    """Raises UsageError where the model was trained on bars of another length; `policy.any_timeframe` allows any."""
+    trained, wanted = trained_timeframe(model), settings.exchange.timeframe
+    if trained not in (None, wanted) and not settings.policy.any_timeframe:
         raise UsageError(
             f"model {model.model_id} was trained on bars of {trained}, and exchange.timeframe is {wanted}: use a model "
             "of that timeframe, or set policy.any_timeframe = true"
@@ -69,9 +65,9 @@ class TraderWatcher:
         self._signatures = signatures
         before = {trader.terms.name: trader for trader in self.traders}
         traders, rejected = [_main_trader(self.settings)], []
-        for name, path, mode in _challengers(self.settings):
+        for name, model, mode in _challengers(self.settings):
             try:
-                traders.append(_challenger(self.settings, name, path, mode))
+                traders.append(_challenger(self.settings, name, model, mode))
             except (ModelError, UsageError) as error:
                 rejected.append(str(error))
                 traders += [before[name]] if name in before else []
@@ -96,29 +92,29 @@ class TraderWatcher:
 
 
 def _main_trader(settings: Settings) -> Trader:
-    model = load_model(resolve_model(Path(settings.policy.model)))
+    model = named_model(settings.policy.model)
     require_timeframe(model, settings)
     return Trader(terms_of(settings), model, settings.policy.mode)
 
 
-def _challengers(settings: Settings) -> list[tuple[str, Path, str]]:
-    """Account, model and mode of each challenger and shadow."""
+def _challengers(settings: Settings) -> list[tuple[str, str, str]]:
+    """Account, name of the model, and mode of each challenger and shadow."""
     mode = settings.policy.mode
-    found: list[tuple[str, Path, str]] = [
-        (entry.name, Path(entry.model), entry.mode or mode) for entry in settings.challengers
+    found: list[tuple[str, str, str]] = [
+        (entry.name, entry.model, entry.mode or mode) for entry in settings.challengers
     ]
     pointer = Path(settings.policy.model)
-    if not pointer.is_dir():
+    if not registry.is_rule(settings.policy.model) and not pointer.is_dir():
         account = settings.account.name
         owner = "" if account == AccountSettings().name else f"{account}-"
         shadows = read_pointer(pointer).shadows
-        found += [(f"shadow-{owner}{model_id}", model_folder(pointer, model_id), mode) for model_id in shadows]
+        found += [(f"shadow-{owner}{model_id}", str(model_folder(pointer, model_id)), mode) for model_id in shadows]
     return found
 
 
-def _challenger(settings: Settings, name: str, path: Path, mode: str) -> Trader:
+def _challenger(settings: Settings, name: str, model_name: str, mode: str) -> Trader:
     try:
-        model = load_model(resolve_model(path))
+        model = named_model(model_name)
     except ModelError as error:
         raise ModelError(f"challenger {name}: {str(error).removeprefix('policy.model: ')}") from error
     require_timeframe(model, settings)

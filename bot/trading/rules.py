@@ -17,6 +17,10 @@ class Rules(NamedTuple):
     min_buy_value: float = 1.0
     min_sell_amount: float = 0.0001
 
+    def trade(self, action: Any, balance: Any, stocks: Any, price: Any) -> "Trade":
+        """`trade` under these rules: for a policy that plans."""
+        return trade(action, balance, stocks, price, self)
+
 
 class AccountTerms(NamedTuple):
     """What an account is, fixed when its first row is written. `slippage_bps` in hundredths of a percent."""

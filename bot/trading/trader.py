@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from bot.errors import ExchangeError, ModelError
 from bot.market import Candle
-from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, PolicyOutput, choose, draw
+from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, Observation, PolicyOutput, choose, draw
 from bot.trading.rules import AccountTerms, Quote, account_value, execute, hold_value_at
 
 POLICY: Final = "policy"
@@ -20,12 +18,12 @@ CLOCK: Final = "clock"
 
 
 class State(NamedTuple):
-    """What a trader carries from bar to bar: holdings, hidden state (2, lstm) and the candle before (None at the
-    start of a warm-up, where the first observation is then zeros)."""
+    """What a trader carries from bar to bar: holdings, the policy's memory (n,) and the candle before (None at the
+    start of a warm-up)."""
 
     balance: float
     stocks: float
-    hidden: Array
+    memory: Array
     before: Candle | None
 
 
@@ -80,35 +78,32 @@ class Trader:
     mode: str = "sample"
 
     def start(self) -> State:
-        """The state before any candle: the initial account and a zero hidden state."""
+        """The state before any candle: the initial account and a policy that remembers nothing."""
         rules = self.terms.rules
         return State(rules.initial_balance, rules.initial_stocks, self.model.policy.start(), None)
 
     def observe(self, state: State, candle: Candle) -> PolicyOutput:
-        """Feed the candle and the holdings before it to the network."""
-        bar = np.array(candle[1:6])
-        features = self.model.features
-        market = features.market(np.array(state.before[1:6]) if state.before else bar, bar)
-        held = features.account(state.balance, state.stocks, candle.close, self.terms.rules)
-        return self.model.policy.step(market, np.array(held), state.hidden)
+        """Show the candle and the holdings before it to the policy."""
+        seen = Observation(candle, state.before, state.balance, state.stocks, self.terms.rules)
+        return self.model.policy.step(seen, state.memory)
 
     def warm_up(self, candles: Iterable[Candle], holdings: Sequence[tuple[float, float]] = ()) -> State:
-        """A zero state moved over `candles`, nothing decided. `holdings` are balance and stocks before each candle;
-        the initial ones where it has none. The state returned holds the initial account.
+        """The state before any candle moved over `candles`, nothing decided. `holdings` are balance and stocks before
+        each candle; the initial ones where it has none. The state returned holds the initial account.
         """
         initial = state = self.start()
         held = dict(enumerate(holdings))
         for i, candle in enumerate(candles):
             balance, stocks = held.get(i, (initial.balance, initial.stocks))
             state = state._replace(balance=balance, stocks=stocks)
-            state = state._replace(hidden=self.observe(state, candle).hidden, before=candle)
+            state = state._replace(memory=self.observe(state, candle).memory, before=candle)
         return state._replace(balance=initial.balance, stocks=initial.stocks)
 
     def step(self, state: State, candle: Candle, reason: str = POLICY, quote: Quote | None = None) -> BarResult:
         """Decide one closed candle. With any reason but POLICY it is observed and not traded on; `quote` is what a
         trade is filled at, the candle's close where it is None.
 
-        Raises ExchangeError where the network's arithmetic overflows: weights are bounded, so it is the candle's fault.
+        Raises ExchangeError where the policy's arithmetic overflows: weights are bounded, so it is the candle's fault.
         """
         output = self.observe(state, candle)
         p_hold, p_buy, p_sell = (round(p, DECIMALS) for p in output.probabilities.tolist())
@@ -142,7 +137,7 @@ class Trader:
             quote.bid if quote else None,
             quote.ask if quote else None,
         )
-        return BarResult(candle, decision, fill, State(done.balance, done.stocks, output.hidden, candle))
+        return BarResult(candle, decision, fill, State(done.balance, done.stocks, output.memory, candle))
 
 
 def dry_run(model: Model, candles: Iterable[Candle]) -> None:

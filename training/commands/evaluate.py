@@ -8,7 +8,7 @@ from typing import Any
 from bot.clock import bar_seconds
 from bot.console import add_json, print_result, print_table, progress
 from bot.errors import UsageError
-from bot.model import attach_evaluation, in_sample_bars, in_sample_warning, load_model, resolve_model, save_model
+from bot.model import attach_evaluation, in_sample_bars, in_sample_warning, named_model, save_model
 from bot.settings import AccountSettings, load_settings
 from bot.trading import rules_of
 from training.commands.common import utc_date
@@ -30,7 +30,10 @@ filled with flat candles, which are not traded on."""
         "example: hourhand-train evaluate --model models/current --candles btcusd.parquet --from 2021-01-01 --json"
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="a model's folder, or a pointer to one"
+        "--model",
+        required=True,
+        metavar="DIR",
+        help="a model's folder, a pointer, or a rule such as rule:trend?days=14",
     )
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
     parser.add_argument(
@@ -59,7 +62,7 @@ def call(parsed_args: argparse.Namespace) -> int:
         raise UsageError("--seed is 0 or more")
     if parsed_args.save and parsed_args.save.exists():
         raise UsageError(f"{parsed_args.save} is there already; choose another folder for the model")
-    model = load_model(resolve_model(parsed_args.model))
+    model = named_model(parsed_args.model)
     candles, origin = read_file(parsed_args.candles, parsed_args.timeframe)
     span = span_of(candles, parsed_args.since, parsed_args.until, bar_seconds(origin.timeframe))
     account = load_settings(parsed_args.config).account if parsed_args.config else AccountSettings()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bot.errors import ModelError, UsageError
 from bot.market import Candle, fill_gaps
-from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, Array, Model, choose, draw, market_observations
+from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, Array, Model, Observation, choose, draw
 from bot.trading import Rules, account_value, execute, hold_value_at
 from training.data import numbers
 
@@ -79,28 +79,26 @@ def policy_runs(
     progress: Callable[[int], None] | None = None,
     slippage_bps: float = 0.0,
 ) -> Runs:
-    """The daemon's policy on the span, once for each seed: same network, rounding, draw and fills, R accounts at once.
+    """The daemon's policy on the span, once for each seed: same steps, rounding, draws and fills, R accounts at once.
 
-    `progress` is told how many bars are done. Raises ModelError where the network's arithmetic overflows.
+    `progress` is told how many bars are done. Raises ModelError where the policy's arithmetic overflows.
     """
-    policy, features = model.policy, model.features
-    market = market_observations(features, numbers(span.candles))
-    batch = (len(seeds),)
-    hidden = policy.start(batch)
+    accounts = (len(seeds),)
+    memory = np.tile(model.policy.start(), (*accounts, 1))
 
-    def look(n: int, balance: Array, stocks: Array) -> tuple[Array, Array]:
-        held = features.account(balance, stocks, span.candles[n].close, rules)
-        held_each = np.stack(np.broadcast_arrays(*held, balance)[:-1], axis=-1)
-        output = policy.step(np.broadcast_to(market[n], (*batch, market.shape[1])), held_each, hidden)
-        return output.probabilities, output.hidden
+    def look(n: int, balance: Array, stocks: Array) -> Array:
+        nonlocal memory
+        before = span.candles[n - 1] if n else None
+        seen = Observation(span.candles[n], before, balance, stocks, rules)
+        probabilities, _, memory = model.policy.step(seen, memory)
+        return probabilities
 
-    balance, stocks = np.full(batch, rules.initial_balance), np.full(batch, rules.initial_stocks)
+    balance, stocks = np.full(accounts, rules.initial_balance), np.full(accounts, rules.initial_stocks)
     for n in range(span.first):
-        _, hidden = look(n, balance, stocks)
+        look(n, balance, stocks)
 
     def act(n: int, balance: Array, stocks: Array) -> list[int]:
-        nonlocal hidden
-        probabilities, hidden = look(span.first + n, balance, stocks)
+        probabilities = look(span.first + n, balance, stocks)
         candle = span.candles[span.first + n]
         if not np.isfinite(probabilities).all():
             raise ModelError(f"model {model.model_id} has no finite answer to the candle of {candle.bar_time}")

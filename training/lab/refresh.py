@@ -55,7 +55,7 @@ def run_refresh(settings: Settings, clock: Clock, *, config: Path | None, dry_ru
     model stays.
     """
     plan = _round(settings, clock)
-    pointer = Path(settings.policy.model)
+    pointer = registry.require_registry(settings.policy.model)
     current = load_model(resolve_model(pointer)) if pointer.exists() else None
     given = ["--config", str(config)] if config else []
     _step("download", "--since", _date(plan.first), "--out", str(plan.candles), *given)

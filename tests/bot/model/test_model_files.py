@@ -15,11 +15,13 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from bot.errors import ModelError
+from bot.market import Candle
 from bot.model import (
     ARTICLE,
     SHIPPED_POINTER,
     Model,
     NetworkSpec,
+    Observation,
     build_model,
     load_model,
     parse_model,
@@ -27,7 +29,7 @@ from bot.model import (
     save_model,
 )
 from bot.model.features import RETURNS
-from bot.model.files import MANIFEST, WEIGHTS
+from bot.model.manifest import MANIFEST, WEIGHTS
 from bot.trading import Rules
 from tests.harness import model_of
 
@@ -48,8 +50,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, model: Model) -> None:
     save_model(model, tmp_path / "deep" / "model")
     again = load_model(tmp_path / "deep" / "model")
     assert (again.model_id, again.weights, again.manifest) == (model.model_id, model.weights, model.manifest)
-    market, account = np.ones(5), np.ones(len(model.features.account_names))
-    one, other = (m.policy.step(market, account, m.policy.start()) for m in (model, again))
+    seen = Observation(Candle(3600, 2.0, 4.0, 1.0, 3.0, 5.0), Candle(0, 2.0, 2.0, 2.0, 2.0, 1.0), 10.0, 2.0, Rules())
+    one, other = (m.policy.step(seen, m.policy.start()) for m in (model, again))
     assert one.probabilities.tolist() == other.probabilities.tolist()
     assert sorted(path.name for path in (tmp_path / "deep" / "model").iterdir()) == [MANIFEST, WEIGHTS]
 
@@ -231,6 +233,6 @@ def test_weights_that_do_not_fit_make_no_model() -> None:
 
 def test_the_shipped_model_can_be_used() -> None:
     model = load_model(resolve_model(SHIPPED_POINTER))
-    held = model.features.account(10_000.0, 1.0, 9_000.0, Rules())
-    output = model.policy.step(np.zeros(len(model.features.market_names)), np.array(held), model.policy.start())
+    seen = Observation(Candle(0, 9_000.0, 9_000.0, 9_000.0, 9_000.0, 1.0), None, 10_000.0, 1.0, Rules())
+    output = model.policy.step(seen, model.policy.start())
     assert output.probabilities.sum() == pytest.approx(1.0)

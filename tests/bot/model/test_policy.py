@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.model import BUY, DECIMALS, HOLD, SELL, NetworkSizes, choose, draw
-from bot.model.policy import Policy
+from bot.model import BUY, DECIMALS, HOLD, SELL, Network, NetworkSizes, choose, draw
 
 Weights = dict[str, np.ndarray]
 
@@ -52,43 +51,43 @@ def test_the_network_is_the_textbooks(account_at: str, scale: float) -> None:
     """Weights of 20 saturate every gate: nothing overflows."""
     sizes = NetworkSizes(5, 2, 7, 4, account_at)
     w = weights_of(sizes, 1, scale)
-    policy = Policy.from_weights(sizes, w)
-    hidden = policy.start()
+    network = Network.from_weights(sizes, w)
+    hidden = network.start()
     h, c = [0.0] * 4, [0.0] * 4
     chance = np.random.default_rng(2)
     for _ in range(50):
         market, account = chance.normal(0, 2, 5), chance.normal(1, 1, 2)
-        output = policy.step(market, account, hidden)
+        output = network.step(market, account, hidden)
         p, value, h, c = restated(sizes, w, market.tolist(), account.tolist(), h, c)
         assert output.probabilities.tolist() == pytest.approx(p, rel=1e-9, abs=1e-12)
         assert float(output.value) == pytest.approx(value, rel=1e-9, abs=1e-9)
-        assert output.hidden.tolist() == [pytest.approx(h, abs=1e-12), pytest.approx(c, rel=1e-10)]
-        hidden = output.hidden
-        h, c = hidden.tolist()
+        assert output.memory.tolist() == pytest.approx([*h, *c], rel=1e-10, abs=1e-12)
+        hidden = output.memory
+        h, c = hidden.reshape(2, -1).tolist()
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 9), st.sampled_from(["input", "heads"]))
 def test_many_at_once_are_as_many_single_ones(seed: int, batch: int, account_at: str) -> None:
     sizes = NetworkSizes(5, 1, 8, 6, account_at)
-    policy = Policy.from_weights(sizes, weights_of(sizes, seed))
+    network = Network.from_weights(sizes, weights_of(sizes, seed))
     chance = np.random.default_rng(seed)
     market, account = chance.normal(0, 1, (batch, 5)), chance.normal(0, 1, (batch, 1))
-    hidden = chance.normal(0, 1, (2, batch, 6))
-    together = policy.step(market, account, hidden)
-    assert policy.start((batch,)).shape == hidden.shape
+    hidden = chance.normal(0, 1, (batch, 12))
+    together = network.step(market, account, hidden)
+    assert network.start().shape == hidden[0].shape
     for n in range(batch):
-        alone = policy.step(market[n], account[n], hidden[:, n])
+        alone = network.step(market[n], account[n], hidden[n])
         np.testing.assert_allclose(together.probabilities[n], alone.probabilities, rtol=0, atol=1e-14)
         np.testing.assert_allclose(together.value[n], alone.value, rtol=0, atol=1e-13)
-        np.testing.assert_allclose(together.hidden[:, n], alone.hidden, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(together.memory[n], alone.memory, rtol=0, atol=1e-13)
 
 
 @given(st.integers(0, 2**32))
 def test_probabilities_are_some_even_where_one_is_certain(seed: int) -> None:
     sizes = NetworkSizes(5, 2, 8, 6)
-    policy = Policy.from_weights(sizes, weights_of(sizes, seed, 300.0))
-    output = policy.step(np.full(5, 1e6), np.full(2, -1e6), policy.start())
+    network = Network.from_weights(sizes, weights_of(sizes, seed, 300.0))
+    output = network.step(np.full(5, 1e6), np.full(2, -1e6), network.start())
     p = output.probabilities
     assert np.isfinite(p).all()
     assert p.min() >= 0
@@ -97,9 +96,9 @@ def test_probabilities_are_some_even_where_one_is_certain(seed: int) -> None:
 
 def test_an_account_at_the_heads_leaves_the_hidden_state_to_the_candles() -> None:
     sizes = NetworkSizes(5, 1, 8, 6, "heads")
-    policy = Policy.from_weights(sizes, weights_of(sizes, 3))
-    rich, poor = (policy.step(np.ones(5), np.array([share]), policy.start()) for share in (1.0, -1.0))
-    assert (rich.hidden == poor.hidden).all()
+    network = Network.from_weights(sizes, weights_of(sizes, 3))
+    rich, poor = (network.step(np.ones(5), np.array([share]), network.start()) for share in (1.0, -1.0))
+    assert (rich.memory == poor.memory).all()
     assert (rich.probabilities != poor.probabilities).any()
 
 

@@ -250,7 +250,9 @@ def test_an_answer_after_the_deadline_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_bar_without_a_finite_answer_is_the_exchanges_fault(tmp_path: Path) -> None:
-    overflowing = replace(MODEL, policy=replace(MODEL.policy, heads_bias=np.full(4, np.inf)))
+    overflowing = replace(
+        MODEL, policy=replace(MODEL.policy, network=replace(MODEL.policy.network, heads_bias=np.full(4, np.inf)))
+    )
     with world_of(tmp_path) as world, world.poller(overflowing) as poller:
         with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="finite answer"):
             world.run(poller, [30])

@@ -61,7 +61,7 @@ def test_a_step_is_the_network_the_draw_and_the_rule(mode: str) -> None:
         assert (d.balance, d.stocks) == (step.state.balance, step.state.stocks) == done[:2]
         assert d.value == d.balance + d.stocks * candle.close
         assert d.hold_value == 10_000.0 + 1.0 * candle.close
-        assert (step.state.hidden == output.hidden).all()
+        assert (step.state.memory == output.memory).all()
         assert step.state.before == candle
         actions.add((d.action, d.reason))
         state = step.state
@@ -75,7 +75,7 @@ def test_what_is_not_to_be_traded_on_is_observed(reason: str) -> None:
     assert (step.decision.action, step.decision.reason, step.fill) == ("hold", reason, None)
     assert step.decision[11:13] == (10_000.0, 1.0)
     traded = trader.step(trader.start(), CANDLES[0])
-    assert (step.state.hidden == traded.state.hidden).all()
+    assert (step.state.memory == traded.state.memory).all()
     assert step.decision[3:9] == traded.decision[3:9]
 
 
@@ -117,7 +117,7 @@ def test_a_warm_up_with_the_holdings_is_the_walk_itself(first: int, bars: int) -
         holdings.append(state[:2])
         state = trader.step(state, candle).state
     warm = trader.warm_up(candles, holdings)
-    assert (warm.hidden == state.hidden).all()
+    assert (warm.memory == state.memory).all()
     assert warm.before == state.before
     assert warm[:2] == (10_000.0, 1.0)
 
@@ -125,20 +125,20 @@ def test_a_warm_up_with_the_holdings_is_the_walk_itself(first: int, bars: int) -
 def test_a_warm_up_of_nothing_is_the_start() -> None:
     trader = Trader(TERMS, MODEL)
     assert trader.warm_up([]).before is None
-    assert not trader.warm_up([]).hidden.any()
+    assert not trader.warm_up([]).memory.any()
 
 
 def test_a_network_that_does_not_see_the_account_is_warmed_up_by_candles_alone() -> None:
     trader = Trader(TERMS, model_of(2, RETURNS, "heads"))
-    assert (trader.warm_up(CANDLES).hidden == walked(trader, CANDLES).hidden).all()
+    assert (trader.warm_up(CANDLES).memory == walked(trader, CANDLES).memory).all()
 
 
 def test_a_step_changes_nothing_that_it_was_given() -> None:
     trader = Trader(TERMS, MODEL)
     state = trader.warm_up(CANDLES[:10])
-    hidden = state.hidden.copy()
+    hidden = state.memory.copy()
     first, again = (trader.step(state, CANDLES[10]) for _ in range(2))
-    assert (state.hidden == hidden).all()
+    assert (state.memory == hidden).all()
     assert first.decision == again.decision
 
 
@@ -151,7 +151,7 @@ def test_other_seeds_and_accounts_draw_otherwise() -> None:
 
 
 def test_a_network_without_a_finite_answer_decides_nothing() -> None:
-    policy = replace(MODEL.policy, heads_bias=np.full(4, np.inf))
+    policy = replace(MODEL.policy, network=replace(MODEL.policy.network, heads_bias=np.full(4, np.inf)))
     trader = Trader(TERMS, replace(MODEL, policy=policy))
     state = trader.start()
     with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="the candle of 1577836800"):

@@ -63,7 +63,7 @@ def test_leaves_a_model_that_tells_how_it_was_made(there: Path, capsys: pytest.C
     assert told["steps_per_second"] == pytest.approx(640 / told["seconds"])
     model = load_model(there / "one")
     assert model.model_id == told["model_id"]
-    assert (model.features.name, model.policy.sizes.account_at) == ("returns", "heads")
+    assert (model.policy.features.name, model.policy.network.sizes.account_at) == ("returns", "heads")
     made = json.loads(model.manifest)["training"]
     assert (made["first_candle"], made["last_candle"]) == (1_500_001_200, 1_501_542_000)
     assert (made["preset"], made["seed"], made["threads"], made["steps"]) == ("default", 3, 1, 640)
@@ -142,13 +142,13 @@ def test_the_articles_preset_is_the_articles(there: Path, capsys: pytest.Capture
     told = result(capsys)
     assert (told["steps"], told["updates"]) == (1000, 6)
     model = load_model(there / "article")
-    assert (model.features.name, tuple(model.policy.sizes)) == ("article", (5, 2, 64, 32, "input"))
+    assert (model.policy.features.name, tuple(model.policy.network.sizes)) == ("article", (5, 2, 64, 32, "input"))
 
 
 def test_the_bench_preset_fixes_network_and_passes(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(there, "bench", "--preset", "bench", "--steps", "160")) == 0
     assert result(capsys)["updates"] == 3
-    assert tuple(load_model(there / "bench").policy.sizes) == (5, 2, 64, 32, "input")
+    assert tuple(load_model(there / "bench").policy.network.sizes) == (5, 2, 64, 32, "input")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bot.model import NetworkSizes
-from bot.model.policy import Policy
+from bot.model.network import Network as LivingNetwork
 from training.learner.lstm import Unroll, advance, fuse, ring, tape
 from training.learner.network import Network, initial
 
@@ -102,6 +102,6 @@ def test_starts_undecided_and_the_same_for_the_same_seed(sizes: NetworkSizes) ->
     assert not torch.equal(weights["fc1.weight"], other["fc1.weight"])
     first = weights["fc1.weight"]
     torch.testing.assert_close(first.T @ first, 2 * torch.eye(first.shape[1]), rtol=0, atol=1e-5)
-    policy = Policy.from_weights(sizes, Network(sizes, weights).arrays())
-    chances = policy.step(np.ones(sizes.market), np.ones(sizes.account), policy.start()).probabilities
+    living = LivingNetwork.from_weights(sizes, Network(sizes, weights).arrays())
+    chances = living.step(np.ones(sizes.market), np.ones(sizes.account), living.start()).probabilities
     np.testing.assert_allclose(chances, 1 / 3, atol=0.02)

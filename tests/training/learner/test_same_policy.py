@@ -7,7 +7,16 @@ import torch
 from safetensors.numpy import load as load_tensors
 
 from bot.market import Candle
-from bot.model import SHIPPED_POINTER, Model, NetworkSpec, build_model, get_features, load_model, market_observations
+from bot.model import (
+    SHIPPED_POINTER,
+    Model,
+    NetworkPolicy,
+    NetworkSpec,
+    build_model,
+    get_features,
+    load_model,
+    market_observations,
+)
 from bot.trading import Rules
 from training.data import numbers
 from training.learner.network import Network as TrainableNetwork
@@ -40,17 +49,19 @@ MAKERS = {
 @pytest.mark.parametrize("which", MAKERS)
 def test_probabilities_differ_by_less_than_a_hundred_thousandth(which: str, real_candles: list[Candle]) -> None:
     model = MAKERS[which]()
-    sizes = model.policy.sizes
+    assert isinstance(model.policy, NetworkPolicy)
+    features, network = model.policy.features, model.policy.network
+    sizes = network.sizes
     candles = numbers(real_candles)
-    market = market_observations(model.features, candles)
+    market = market_observations(features, candles)
     chance, rules = np.random.default_rng(0), Rules()
     balances, stocks = chance.uniform(0, 20_000, len(candles)), chance.uniform(0, 2, len(candles))
-    account = np.stack(model.features.account(balances, stocks, candles[:, 3], rules), 1)
+    account = np.stack(features.account(balances, stocks, candles[:, 3], rules), 1)
 
-    hidden, lived = model.policy.start(), np.empty((len(candles), 3))
+    hidden, lived = network.start(), np.empty((len(candles), 3))
     for t in range(len(candles)):
-        output = model.policy.step(market[t], account[t], hidden)
-        lived[t], hidden = output.probabilities, output.hidden
+        output = network.step(market[t], account[t], hidden)
+        lived[t], hidden = output.probabilities, output.memory
 
     ones = np.ones((len(candles), 1))
     body = [market, account, ones] if sizes.account_at == "input" else [market, ones]
