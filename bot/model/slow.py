@@ -1,8 +1,8 @@
 """What is remembered of a market over days and weeks: running averages, moved on by one bar at a time.
 
-Every average of a time constant of h bars is exponential: `m <- (1 - 1/h) m + x/h`, and beside it the same of ones, which
-it is divided by (the bias correction of Adam, Kingma and Ba 2015). So an average is defined from the first bar on: it is
-that of the bars there were.
+Every average of a time constant of h bars is exponential: `m <- (1 - 1/h) m + x/h`, and beside it the same of ones,
+which it is divided by (the bias correction of Adam, Kingma and Ba 2015). So an average is defined from the first bar
+on: it is that of the bars there were.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _DAY, _WEEK, _MONTH = 24.0, 168.0, 720.0
-_GAIN: Final = 1 / np.array(
-    [_DAY, _WEEK, _MONTH]  # of the logarithm of the close
-    + [_DAY, _WEEK, _MONTH]  # of the squared return
-    + [_DAY, _WEEK]  # of the logarithm of the volume
-    + [_DAY, _WEEK, _MONTH]  # of ones
-)
+_CLOSES: Final = (_DAY, _WEEK, _MONTH)  # of the logarithm of the close
+_SQUARES: Final = (_DAY, _WEEK, _MONTH)  # of the squared return
+_VOLUMES: Final = (_DAY, _WEEK)  # of the logarithm of the volume
+_ONES: Final = (_DAY, _WEEK, _MONTH)
+_GAIN: Final = 1 / np.array([*_CLOSES, *_SQUARES, *_VOLUMES, *_ONES])
 _KEEP: Final = 1 - _GAIN
 _SPANS: Final = np.array([_DAY, _WEEK, _MONTH])
 _CALM: Final = 1e-8  # a squared return of 1 bp: below it nothing moves, and ratios would say something about nothing
@@ -70,7 +69,9 @@ def look(memory: Array, bar: Array) -> Array:
     distances = (price[..., None] - prices) / typical
     volatilities = 0.5 * np.log(squares[..., :2] / squares[..., 2:])
     levels = volume[..., None] - volumes
-    return np.arcsinh(np.concatenate([distances, volatilities, levels, volumes[..., :1] - volumes[..., 1:]], axis=-1))
+    seen = np.concatenate([distances, volatilities, levels, volumes[..., :1] - volumes[..., 1:]], axis=-1)
+    squeezed: Array = np.arcsinh(seen)
+    return squeezed
 
 
 SLOW: Final = Memory(

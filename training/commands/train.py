@@ -20,6 +20,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from bot import __version__
+from bot.clock import timeframe_of
 from bot.console import add_json, print_result
 from bot.errors import UsageError
 from bot.market import fill_gaps
@@ -49,8 +50,8 @@ _FEWEST_WINDOWS: Final = 64  # of one process's minibatch: with fewer, calls cos
 
 
 class Outcome(NamedTuple):
-    """What a training gave: a model, environment steps, updates (Adam steps), seconds of training alone, the mean profit
-    in quote of the last 100 windows (of each network), and what else there is to tell."""
+    """What a training gave: a model, environment steps, updates (Adam steps), seconds of training alone, the mean
+    profit in quote of the last 100 windows (of each network), and what else there is to tell."""
 
     model: Model
     steps: int
@@ -192,11 +193,11 @@ def _train(told: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
     _check_device(told.device)
     lasting = member_settings(settings)
     hours = lasting.iterations * lasting.steps_per_iteration
-    blocks_of_candles = sum(len(market.candles) for market in markets)
+    candles = sum(len(market.candles) for market in markets)
     sys.stderr.write(
-        f"{len(markets)} market{'s' * (len(markets) > 1)}, {blocks_of_candles:,} candles. {count} networks play "
-        f"{hours:,} hours each in windows of {settings.windows.length}, {threads} at a time, each without one of {count} "
-        "blocks of time, and are judged on it: about "
+        f"{len(markets)} market{'s' * (len(markets) > 1)}, {candles:,} candles. {count} networks play "
+        f"{hours:,} hours each in windows of {settings.windows.length}, {threads} at a time, each without one of "
+        f"{count} blocks of time, and are judged on it: about "
         f"{math.ceil(count * hours / (_USUAL_PACE * threads * 60))} minutes.\n"
     )
     folder = _folder(told)

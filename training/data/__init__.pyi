@@ -12,3 +12,4 @@ from .markets import Market as Market
 from .markets import hours_share as hours_share
 from .markets import load_markets as load_markets
 from .markets import stretches as stretches
+from .markets import within as within

@@ -13,7 +13,7 @@ from bot.clock import bar_seconds, utc
 from bot.errors import UsageError
 from bot.market import Candle, find_gaps
 from bot.model import Array
-from training.data.files import ENDINGS, Origin, read_file
+from training.data.files import ENDINGS, Origin, between, read_file
 
 _QUOTE: Final = "(?:USDT|USDC|BUSD|TUSD|FDUSD|USD|EUR|GBP|JPY|DAI)(?![A-Za-z0-9])"
 _SYMBOLS: Final = (
@@ -125,6 +125,28 @@ def _shortened(market: Market, kept: Market, others: Sequence[Market]) -> str:
         return f"{opening}it is left out (--same-coin counts it)"
     ends = f"{utc(kept.candles[0].bar_time)[:10]} to {utc(kept.candles[-1].bar_time)[:10]}"
     return f"{opening}only {ends} of it is used (--same-coin counts all of it)"
+
+
+def within(markets: Sequence[Market], since: int | None, until: int | None) -> list[Market]:
+    """The markets with their candles of `since <= bar_time < until` alone; those without any are left out.
+
+    Raises UsageError where none is left.
+    """
+    if len(markets) == 1:
+        return [markets[0]._replace(candles=between(markets[0].candles, since, until))]
+    cut = [
+        market._replace(
+            candles=[
+                candle
+                for candle in market.candles
+                if (since is None or candle.bar_time >= since) and (until is None or candle.bar_time < until)
+            ]
+        )
+        for market in markets
+    ]
+    if not any(market.candles for market in cut):
+        raise UsageError("there are no candles between --from and --to in any of the files")
+    return [market for market in cut if market.candles]
 
 
 def hours_share(markets: Sequence[Market]) -> Array:

@@ -1,13 +1,13 @@
 from . import charts as charts
+from .backtest import WARMUP_BARS as WARMUP_BARS
 from .backtest import Runs as Runs
 from .backtest import Span as Span
-from .backtest import WARMUP_BARS as WARMUP_BARS
 from .backtest import hold_values as hold_values
 from .backtest import mix_values as mix_values
 from .backtest import policy_runs as policy_runs
 from .backtest import span_of as span_of
-from .evaluate import RUNS as RUNS
 from .evaluate import _BASELINES as _BASELINES
+from .evaluate import RUNS as RUNS
 from .evaluate import evaluated as evaluated
 from .evaluate import evaluation_summary as evaluation_summary
 from .evaluate import figures as figures

@@ -31,7 +31,7 @@ class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class WindowSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: what one iteration collects."""
 
-    count: Count = 256
+    count: Count = 128
     length: Count = 500
 
 
@@ -44,9 +44,9 @@ class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ppo]`: the algorithm's own."""
 
-    steps: Count = 5_120_000
+    steps: Count = 4_096_000
     passes: Count = 4
-    minibatches: Count = 4
+    minibatches: Count = 2
     learning_rate: Positive = 0.02
     anneal: bool = True
     gamma: Unit = 0.99

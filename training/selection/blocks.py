@@ -1,6 +1,7 @@
 """Blocks of time: what a member learns from, and what is kept from it to judge it by."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,15 +24,15 @@ def blocks_of(markets: Sequence[Market], count: int) -> list[Block]:
     times = np.sort(np.concatenate([[candle.bar_time for candle in market.candles] for market in markets]))
     places = np.linspace(0, len(times), count + 1).round().astype(int)[1:-1]
     cuts = [int(times[0]), *(int(times[place]) for place in places), int(times[-1]) + markets[0].bar]
-    return [Block(first, end) for first, end in zip(cuts, cuts[1:], strict=False)]
+    return [Block(first, end) for first, end in pairwise(cuts)]
 
 
 def training_markets(
     markets: Sequence[Market], length: int, without: Block | None = None, embargo: int = 0
 ) -> list[TrainingMarket]:
-    """The markets as the trainer takes them: what is seen as the daemon sees it, holes filled with flat candles; what is
-    learned from in runs of more than `length` candles without a hole, so that no return bridges one. Nothing is learned
-    from the bars of the block `without`, nor from `embargo` seconds before and after it.
+    """The markets as the trainer takes them: what is seen as the daemon sees it, holes filled with flat candles; what
+    is learned from in runs of more than `length` candles without a hole, so that no return bridges one. Nothing is
+    learned from the bars of the block `without`, nor from `embargo` seconds before and after it.
 
     Raises UsageError where no such run is left.
     """

@@ -1,4 +1,4 @@
-"""A member on the block that was kept from it: the daemon's own steps, and each hour's gain over the account's own mix."""
+"""A member on the block that was kept from it: the daemon's own steps, and each hour's gain over the account's mix."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -27,8 +27,8 @@ _FEWEST_BARS: Final = 24
 
 
 class OutOfFold(NamedTuple):
-    """One market in one block: bar times (n,) and what was gained in the bars after them, `gains` (n, runs): log returns
-    over those of the constant mix of each run's own mean share. `log_return` and `hold` are totals, `cost` is
+    """One market in one block: bar times (n,) and what was gained in the bars after them, `gains` (n, runs): log
+    returns over those of the constant mix of each run's own mean share. `log_return` and `hold` are totals, `cost` is
     commission and spread as parts of the value, summed, `share` the mean share in coins, `turnover` what was traded as
     a multiple of the value; means of the runs.
     """
@@ -55,7 +55,7 @@ def out_of_fold(model: Model, markets: Sequence[Market], block: Block, settings:
         span = span_of(market.candles, block.first, block.end, market.bar)
         start = span.closes[0]
         rules = rules_of(settings.account)._replace(initial_balance=WORTH / 2, initial_stocks=WORTH / 2 / start)
-        slippage_bps = 10_000 * settings.reward.half_spread
+        slippage_bps = 10_000 * settings.costs.half_spread
         runs = policy_runs(model, span, rules, "sample", range(RUNS), slippage_bps=slippage_bps)
         mine = log_returns(runs.values)
         mixes = [log_returns(mix_values(span, rules, float(share))) for share in runs.shares.mean(0)]
@@ -89,7 +89,7 @@ def summary(results: Sequence[OutOfFold], bar: int) -> dict[str, Any]:
     years = sum(len(result.gains) for result in results) * bar / (HOURS_A_YEAR * 3600)
 
     def yearly(name: str) -> float:
-        return round(sum(getattr(result, name) for result in results) / years, 6)
+        return round(float(sum(getattr(result, name) for result in results)) / years, 6)
 
     hours = np.array([len(result.gains) for result in results])
     return {

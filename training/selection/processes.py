@@ -21,7 +21,8 @@ def side_by_side(
     """The results of `work(tell, *job)` for all jobs, at most `at_once` at a time, each in a process with one thread of
     torch's; in this one where `at_once` is 1. `told` gets a job's number and what the job tells.
 
-    Raises what a job raises, and HourhandError where its process has ended without a word. No process outlives the call.
+    Raises what a job raises, and HourhandError where its process has ended without a word. No process outlives the
+    call.
     """
     if at_once == 1:
         return [work(_teller(told, number), *job) for number, job in enumerate(jobs)]

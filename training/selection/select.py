@@ -74,7 +74,8 @@ def select(
     result is the same for any number of `threads`: so many members are trained side by side, each on one.
 
     With `folder`, every member keeps its figures and its checkpoint there, and goes on from it; `recipe` is what must
-    not have changed in between. Raises UsageError where there are too few candles, or a checkpoint is of another recipe.
+    not have changed in between. Raises UsageError where there are too few candles, or a checkpoint is of another
+    recipe.
     """
     blocks = blocks_of(markets, settings.blocks.count)
     lasting = member_settings(settings)
@@ -138,14 +139,16 @@ def _chosen(
     told = evidence(judged, settings.blocks.trials, markets[0].bar)
     count = len(members)
     figures = {**summary(judged, markets[0].bar), "ci95": told.ci, "p_value": told.p_value}
+    share = standing_share(markets, settings)
     if told.found:
         model_is = f"the model is the average of the {count} networks"
     else:
-        share = standing_share(markets, settings)
-        model_is = f"the model stands at {share:.0%} in coins, for a volatility of {settings.risk.volatility:.0%} a year"
+        model_is = (
+            f"the model stands at {share:.0%} in coins, for a volatility of {settings.risk.volatility:.0%} a year"
+        )
     verdict = (
-        f"{told.sentence}. That is of {figures['hours']:,} hours, each judged with the one of {count} networks that had "
-        f"not learned from it, {figures['cost_a_year']:.3f} a year of costs included; {model_is}."
+        f"{told.sentence}. That is of {figures['hours']:,} hours, each judged with the one of {count} networks that "
+        f"had not learned from it, {figures['cost_a_year']:.3f} a year of costs included; {model_is}."
     )
     reached = [member.reached for member in members]
     training = {
@@ -167,8 +170,8 @@ def _chosen(
 
 
 def standing_share(markets: Sequence[Market], settings: TrainingSettings) -> float:
-    """The share in coins, in hundredths, at which an account's volatility would have been `risk.volatility` a year: that
-    over the volatility of the hourly returns of all markets, at most `risk.most`.
+    """The share in coins, in hundredths, at which an account's volatility would have been `risk.volatility` a year:
+    that over the volatility of the hourly returns of all markets, at most `risk.most`.
     """
     squares = np.concatenate(
         [np.square(np.diff(np.log(numbers(run)[:, 3]))) for market in markets for run in stretches(market)]
