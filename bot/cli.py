@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "backup": "copy the ledger, also while the daemon runs",
     "restore": "put a backup in the ledger's place",
     "compare": "compare the accounts of the ledger with each other and with holding",
-    "report": "write one page with charts, figures and months",
+    "report": "write one page with charts, statistics and months",
     "models": "the registry: list, show, publish, promote, rollback, shadow",
     "doctor": "check settings, ledger, model, exchange and clock",
     "simulate": "serve an exchange on this machine to practise on, with faults to switch on",

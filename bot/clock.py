@@ -74,7 +74,9 @@ def bar_seconds(timeframe: str) -> int:
     """
     match = re.fullmatch(r"([1-9]\d{0,3})([mhd])", timeframe)
     if match is None:
-        raise UsageError(f"exchange.timeframe = {timeframe!r} is not one: write minutes, hours or days, for example 1h")
+        raise UsageError(
+            f"exchange.timeframe = {timeframe!r} is not a timeframe: write minutes, hours or days, for example 1h"
+        )
     return int(match[1]) * _UNITS[match[2]]
 
 

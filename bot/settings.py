@@ -90,7 +90,7 @@ class HealthSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NotifySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[notify]`: who is told what happens, and how often at most."""
+    """`[notify]`: where notifications go, and how often at most."""
 
     urls: str = ""
     ping_url: Annotated[str, Meta(pattern=r"^$|^https?://\S+$")] = ""

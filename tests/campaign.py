@@ -100,8 +100,8 @@ def _await_bar(log: Path, logged: int) -> None:
 
 
 def _replayed(candles: Sequence[Candle], killed: Rows, file: Path) -> Rows:
-    """The rows of an undisturbed replay over the same hours. Holes are filled first, as the ledger's first candle, which
-    depends on the moment of the first poll, may be one.
+    """The rows of an undisturbed replay over the same hours. Holes are filled first, as the ledger's first candle,
+    which depends on the moment of the first poll, may be one.
     """
     first, last = (int(str(killed["candles"][place][1])) for place in (0, -1))
     run = [candle for candle in fill_gaps(candles, HOUR) if first <= candle.bar_time <= last]

@@ -11,10 +11,10 @@ COMMANDS: Final = {
     "import": "turn a file of candles into Parquet",
     "candles": "describe a file of candles",
     "train": "train a model",
-    "evaluate": "measure a model beside its baselines",
+    "evaluate": "compare a model with its baselines",
     "refresh": "download, train, evaluate, publish, and promote if better",
     "article": "the article's whole experiment, with its charts",
-    "bench": "measure the trainer's speed beside others",
+    "bench": "compare the trainer's speed with others'",
 }
 
 

@@ -11,7 +11,7 @@ from bot.console import add_accounts, add_config, add_json, print_result, print_
 from bot.errors import UsageError
 from bot.ledger import open_reader
 from bot.model import in_sample_warning
-from bot.report import chosen, common, figures
+from bot.report import account_statistics, align_histories, read_histories
 
 _COLUMNS: Final = {
     "account": "account",
@@ -42,30 +42,30 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Print the accounts beside each other, and holding."""
-    settings, _ = read_settings(options)
+    settings, _ = read_settings(parsed_args)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
-        courses = chosen(connection, settings.account.name, options.account)
-        histories = common(connection, courses)
-        told = [figures(one) for one in histories]
+        histories = read_histories(connection, settings.account.name, parsed_args.account)
+        aligned = align_histories(connection, histories)
+        statistics = [account_statistics(history) for history in aligned]
     ledger.close()
-    if not told:
-        names = ", ".join(one.terms.name for one in courses)
+    if not statistics:
+        names = ", ".join(history.terms.name for history in histories)
         raise UsageError(f"the accounts {names} have no hours in common: choose some with --account")
-    span = {name: told[0][name] for name in ("first", "last", "bars")}
-    hold = {"log_return": told[0]["hold_log_return"], "max_drawdown": told[0]["hold_max_drawdown"]}
-    in_sample = int(np.any([one.in_sample for one in histories], axis=0).sum())
+    span = {name: statistics[0][name] for name in ("first", "last", "bars")}
+    hold = {"log_return": statistics[0]["hold_log_return"], "max_drawdown": statistics[0]["hold_max_drawdown"]}
+    in_sample = int(np.any([history.in_sample for history in aligned], axis=0).sum())
     warning = in_sample_warning(in_sample, span["bars"])
     if warning:
         sys.stderr.write(f"{warning}\n")
-    if options.json:
+    if parsed_args.json:
         span["in_sample_bars"] = in_sample
-        print_result({**span, "hold": hold, "accounts": told}, as_json=True)
+        print_result({**span, "hold": hold, "accounts": statistics}, as_json=True)
         return 0
     print(f"{span['bars']} bars in common, {utc(span['first'])} to {utc(span['last'])}")
-    rows = [[*(_cell(row[name]) for name in _COLUMNS), _models(row["models"])] for row in told]
+    rows = [[*(_cell(row[name]) for name in _COLUMNS), _models(row["models"])] for row in statistics]
     holding = ["holding", *(_cell(hold[name]) if name in hold else None for name in list(_COLUMNS)[1:]), None]
     print_table([*_COLUMNS.values(), "models"], [*rows, holding])
     return 0

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.console import add_config, add_json, print_result
-from bot.demo import Plot, Voice, ended_by_signals, perform
+from bot.demo import Narrator, Scenario, ended_by_signals, run_demo
 from bot.errors import UsageError
 from bot.settings import load_settings
 
@@ -23,23 +23,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.epilog = (
         "No network, no money, nothing left behind: an exchange on this machine with generated prices, and the daemon\n"
-        "as a process of its own. Ends with 0 only if everything that it shows was true. Of the settings, it takes\n"
+        "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses\n"
         "policy.model and policy.mode.\n\nexample: hourhand demo --keep demo"
     )
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Perform the demo; 0 where everything was as it should be, else 1."""
-    settings = load_settings(options.config)
-    voice = Voice(sys.stderr if options.json else sys.stdout)
-    first = time.monotonic()
-    with _folder(options.keep) as folder, ended_by_signals():
-        told = perform(folder, settings, voice, Plot())
-    told |= {"seconds": round(time.monotonic() - first, 1), "ledger": str(folder) if options.keep else None}
-    voice.farewell(told, options.keep)
-    if options.json:
-        print_result(told, as_json=True)
-    return 0 if told["ok"] else 1
+    settings = load_settings(parsed_args.config)
+    narrator = Narrator(sys.stderr if parsed_args.json else sys.stdout)
+    started = time.monotonic()
+    with _folder(parsed_args.keep) as folder, ended_by_signals():
+        result = run_demo(folder, settings, narrator, Scenario())
+    result |= {"seconds": round(time.monotonic() - started, 1), "ledger": str(folder) if parsed_args.keep else None}
+    narrator.conclude(result, parsed_args.keep)
+    if parsed_args.json:
+        print_result(result, as_json=True)
+    return 0 if result["ok"] else 1
 
 
 @contextmanager
@@ -54,5 +54,5 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     except OSError as error:
         raise UsageError(f"--keep {keep}: the folder cannot be made: {error.strerror}") from error
     if taken:
-        raise UsageError(f"--keep {keep}: there is something in that folder; name a new one")
+        raise UsageError(f"--keep {keep}: the folder is not empty; name a new one")
     yield keep

@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `doctor`."""
     add_config(parser)
     add_json(parser)
-    parser.epilog = "Ends with the exit code of the first check that fails.\n\nexample: hourhand doctor"
+    parser.epilog = "Exits with the code of the first check that fails.\n\nexample: hourhand doctor"
 
 
 def call(parsed_args: Namespace) -> int:

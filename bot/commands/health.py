@@ -13,24 +13,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.epilog = (
-        "Ends with 0 where bars are decided in time, with 1 where they are not, whatever processes live: the newest\n"
+        "Exits with 0 if bars are decided in time and with 1 if not, whichever processes are alive: the newest\n"
         "decided bar may have closed as long ago as a bar, schedule.poll_delay_seconds and\n"
         "schedule.max_decision_delay_seconds together.\n\nexample: hourhand health"
     )
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Print one sentence; 0 healthy, 1 not."""
-    settings, clock = read_settings(options)
+    settings, clock = read_settings(parsed_args)
     try:
         ledger = open_reader(settings.ledger.url)
         with ledger.reading() as connection:
-            told = account_summary(connection, settings.account.name)
+            summary = account_summary(connection, settings.account.name)
         ledger.close()
-        verdict = check_health(told["bar_time"], clock.now(), settings)
+        verdict = check_health(summary["bar_time"], clock.now(), settings)
     except LedgerError as error:
         verdict = unknown(str(error), settings)
-    if options.json:
+    if parsed_args.json:
         print_result(verdict._asdict(), as_json=True)
     else:
         print(verdict.sentence)

@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--warmup", type=int, default=0, metavar="N", help="the first N only warm the policy up")
     parser.epilog = (
         "Decides every candle as the daemon would have: with the same candles, warm-up, model and seed the rows are\n"
-        "those of `hourhand run`, bit for bit. A ledger that has some of them goes on after its last.\n\n"
+        "those of `hourhand run`, bit for bit. A ledger that has some of them is continued.\n\n"
         "example: hourhand replay --candles candles.csv --warmup 500 --ledger sqlite:///replay.sqlite"
     )
 

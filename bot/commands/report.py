@@ -10,7 +10,7 @@ from bot.console import add_accounts, add_config, add_json, print_result, read_s
 from bot.errors import UsageError
 from bot.ledger import open_reader, tables
 from bot.model import in_sample_warning
-from bot.report import Event, chosen, common, figures, render_page
+from bot.report import Event, account_statistics, align_histories, read_histories, render_page
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,28 +26,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def call(options: Namespace) -> int:
+def call(parsed_args: Namespace) -> int:
     """Write the page."""
-    settings, _ = read_settings(options)
+    settings, _ = read_settings(parsed_args)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
-        courses = chosen(connection, settings.account.name, options.account)
-        beside = common(connection, courses)
+        histories = read_histories(connection, settings.account.name, parsed_args.account)
+        aligned = align_histories(connection, histories)
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
     ledger.close()
-    text = render_page(courses, beside, events).encode()
+    text = render_page(histories, aligned, events).encode()
     try:
-        options.out.write_bytes(text)
+        parsed_args.out.write_bytes(text)
     except OSError as error:
-        raise UsageError(f"report: {options.out} cannot be written: {error}") from error
-    told = {"out": str(options.out), "bytes": len(text)}
-    first = figures(courses[0])
+        raise UsageError(f"report: {parsed_args.out} cannot be written: {error}") from error
+    result = {"out": str(parsed_args.out), "bytes": len(text)}
+    first = account_statistics(histories[0])
     warning = in_sample_warning(first["in_sample_bars"], first["bars"])
     if warning:
         sys.stderr.write(f"{warning}\n")
-    if options.json:
-        print_result({**told, "accounts": [figures(one) for one in courses]}, as_json=True)
+    if parsed_args.json:
+        print_result({**result, "accounts": [account_statistics(history) for history in histories]}, as_json=True)
     else:
-        print_result(told, as_json=False)
+        print_result(result, as_json=False)
     return 0

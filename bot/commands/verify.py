@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.epilog = (
         "Derives every observation, probability, action, fill and balance again from the stored candles, models and\n"
-        "account, and compares bit for bit, the hash chain included. Ends with 4 where anything differs, and where a\n"
+        "account, and compares bit for bit, the hash chain included. Exits with 4 where anything differs, and where a\n"
         "link of --holds is in no account's chain: then newest bars were erased. `hourhand status` prints the newest\n"
         "link.\n\nexample: hourhand verify"
     )

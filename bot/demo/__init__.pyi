@@ -1,4 +1,4 @@
-from .performance import perform as perform
-from .play import Plot as Plot
+from .narrator import Narrator as Narrator
 from .processes import ended_by_signals as ended_by_signals
-from .voice import Voice as Voice
+from .run import run_demo as run_demo
+from .scenario import Scenario as Scenario

@@ -29,7 +29,7 @@ Line = dict[str, Any]
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Make SIGINT and SIGTERM raise KeyboardInterrupt in the block, but only while it waits for a daemon: between its
-    start and the moment that somebody looks after it, an exception would leave it behind.
+    start and the moment that it is looked after, an exception would leave it behind.
     """
     _asked_to_end.clear()
     kinds = (signal.SIGINT, signal.SIGTERM)
@@ -127,7 +127,7 @@ class Daemon:
 
     def failure(self, what: str) -> HourhandError:
         """What the demo ends with when the daemon does not do as it should: its last words."""
-        return HourhandError("\n".join([f"the demo's daemon {what}; the last that it said:", *self._said]))
+        return HourhandError("\n".join([f"the demo's daemon {what}; its last output:", *self._said]))
 
     def _read(self) -> None:
         for text in self._process.stderr or ():
@@ -147,7 +147,7 @@ def timed_doctor(config: Path, clock: str) -> float:
     first = time.monotonic()
     done = call("doctor", "--json", config=config, clock=clock)
     if done.returncode:
-        error = HourhandError(f"`hourhand doctor` is not content: {done.stderr or done.stdout}")
+        error = HourhandError(f"`hourhand doctor` failed: {done.stderr or done.stdout}")
         error.exit_code = done.returncode
         raise error
     return time.monotonic() - first

@@ -53,7 +53,7 @@ class Ledger:
             self._file.check()
 
     def close(self) -> None:
-        """Close the connections and give up the lock."""
+        """Close the connections and release the lock."""
         self.engine.dispose()
         if self._file is not None:
             self._file.release()

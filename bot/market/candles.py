@@ -59,13 +59,13 @@ def validate_candles(candles: Iterable[Candle], bar: int) -> list[Candle]:
     Raises BadCandlesError for a candle with a flaw and for two candles of one bar that differ.
     """
     ordered: list[Candle] = []
-    for told in sorted(candles):
-        if problem := find_flaw(told, bar):
-            raise BadCandlesError(f"the candle of {told.bar_time} {problem}: {told[1:6]}")
-        candle = told._replace(volume=told.volume + 0.0)  # no negative zero, which SQLite does not keep
+    for row in sorted(candles):
+        if problem := find_flaw(row, bar):
+            raise BadCandlesError(f"the candle of {row.bar_time} {problem}: {row[1:6]}")
+        candle = row._replace(volume=row.volume + 0.0)  # no negative zero, which SQLite does not keep
         if ordered and ordered[-1].bar_time == candle.bar_time:
             if ordered[-1] != candle:
-                raise BadCandlesError(f"the candle of {candle.bar_time} is there twice, with different numbers")
+                raise BadCandlesError(f"the candle of {candle.bar_time} appears twice, with different values")
             continue
         ordered.append(candle)
     return ordered

@@ -34,7 +34,7 @@ class Ticker(NamedTuple):
 
 
 class _NonsenseError(Exception):
-    """A reply of which ccxt's parsers would make something that was not said."""
+    """A reply of which ccxt's parsers would make something that was not sent."""
 
 
 class Feed:
@@ -96,8 +96,8 @@ class Feed:
     def ticker(self) -> Ticker:
         """The market's best prices now. Raises ExchangeError where they are not positive numbers in order."""
         self._connect()
-        told = self._ask(self._client.fetch_ticker, self._settings.symbol)
-        prices = [told.get(name) for name in Ticker._fields]
+        quoted = self._ask(self._client.fetch_ticker, self._settings.symbol)
+        prices = [quoted.get(name) for name in Ticker._fields]
         if not all(isinstance(price, float | int) and isfinite(price) and price > 0 for price in prices):
             raise ExchangeError(f"{self._settings.id} answers nonsense: a ticker of {prices}")
         ticker = Ticker(*map(float, prices))
@@ -183,24 +183,28 @@ class Feed:
     def _failure(self, error: Exception) -> ExchangeError:
         name, answer, cause = self._settings.id, self._session.answer, _cause(error)
         if answer and answer.status >= 300:
-            said = f"HTTP {answer.status} {answer.reason}".strip()
+            status = f"HTTP {answer.status} {answer.reason}".strip()
             if answer.status in REFUSED:
-                return ExchangeRefusedError(f"{name} refuses to serve this machine: {said}", self._retry_after(answer))
-            return ExchangeError(f"{name} answered {said}", self._retry_after(answer))
+                return ExchangeRefusedError(
+                    f"{name} refuses to serve this machine: {status}", self._retry_after(answer)
+                )
+            return ExchangeError(f"{name} answered {status}", self._retry_after(answer))
         if isinstance(cause, requests.Timeout):
             return ExchangeError(f"{name} did not answer within {self._settings.timeout_seconds:g} s")
         if isinstance(cause, OSError) and not isinstance(
             cause, TooLargeError
         ):  # every error of sockets, and of requests
             return ExchangeError(f"{name} cannot be reached: {str(cause)[:200]}")
-        told = str(cause) if isinstance(cause, _NonsenseError | TooLargeError) else f"{type(cause).__name__}: {cause}"
-        return ExchangeError(f"{name} answers nonsense: {told[:200]}")
+        problem = (
+            str(cause) if isinstance(cause, _NonsenseError | TooLargeError) else f"{type(cause).__name__}: {cause}"
+        )
+        return ExchangeError(f"{name} answers nonsense: {problem[:200]}")
 
     def _retry_after(self, answer: Answer) -> float:
-        told = answer.headers.get("Retry-After", "").strip()
-        date = http_date(told)
-        if told.isdecimal():
-            seconds = float(told)
+        header = answer.headers.get("Retry-After", "").strip()
+        date = http_date(header)
+        if header.isdecimal():
+            seconds = float(header)
         elif date is not None:
             seconds = date - (self._clock.now() if answer.date is None else answer.date)
         else:

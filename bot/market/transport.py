@@ -56,7 +56,7 @@ def http_date(text: str) -> float | None:
 
 
 class Session(requests.Session):
-    """A session for one request at a time that is given up as a whole, whatever it hangs on.
+    """A session for one request at a time that is abandoned as a whole, whatever it hangs on.
 
     The request runs in a thread of its own, as nothing else ends a look-up of a name or a server that sends a byte
     now and then. Redirects are not followed and the environment's proxies and credentials are not used.

@@ -86,15 +86,16 @@ class Mix:
     def _landings(self, observation: Observation) -> _Landings:
         close, rules = observation.candle.close, observation.rules
         value = observation.balance + observation.stocks * close
+        reached: dict[tuple[int, ...], tuple[Any, Any, Any, Any]] = {
+            (): (observation.balance, observation.stocks, 0.0, np.True_)
+        }
         off, turnover = [], []
         for plan in _PLANS:
-            balance, stocks, traded = observation.balance, observation.stocks, 0.0
-            possible: Any = True
-            for action in plan:
-                done = rules.trade(action, balance, stocks, close)
-                moved = done.spent + done.sold * close
-                possible = possible & (moved > 0)
-                traded, balance, stocks = traded + moved, done.balance, done.stocks
-            off.append(np.where(possible, self._off(balance, stocks, close), np.inf))
+            balance, stocks, traded, possible = reached[plan[:-1]]
+            done = rules.trade(plan[-1], balance, stocks, close)
+            moved = done.spent + done.sold * close
+            possible, traded = possible & (moved > 0), traded + moved
+            reached[plan] = done.balance, done.stocks, traded, possible
+            off.append(np.where(possible, self._off(done.balance, done.stocks, close), np.inf))
             turnover.append(np.where(possible, traded / (value + (value == 0)), np.inf))
         return _Landings(np.array(off), np.array(turnover))

@@ -51,7 +51,7 @@ def read_pointer(path: Path) -> Pointer:
     except FileNotFoundError as error:
         raise ModelError(f"policy.model: there is neither a model nor a pointer to one at {path}") from error
     except (OSError, msgspec.DecodeError, RecursionError) as error:
-        raise ModelError(f"policy.model: {path} is no model's folder and no pointer: {error}") from error
+        raise ModelError(f"policy.model: {path} is neither a model's folder nor a pointer: {error}") from error
 
 
 def write(path: Path, pointer: Pointer) -> None:

@@ -70,7 +70,7 @@ def find_model_id(pointer: Path, prefix: str) -> str:
     known = model_ids(pointer)
     found = [model_id for model_id in known if prefix and model_id.startswith(prefix)]
     if len(found) > 1:
-        raise UsageError(f"{prefix!r} begins several models: {', '.join(found)}; give more digits")
+        raise UsageError(f"several models start with {prefix!r}: {', '.join(found)}; give more digits")
     if not found:
         raise ModelError(f"{pointer.parent} has no model {prefix!r}; it has {', '.join(known) or 'none'}")
     return found[0]

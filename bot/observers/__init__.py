@@ -1,4 +1,4 @@
-"""Who is told what the daemon does: metrics, notifications, systemd, health. Each runs in a thread of its own,
+"""Observers of the daemon: metrics, notifications, systemd, health. Each runs in a thread of its own,
 so that none can delay a bar.
 """
 

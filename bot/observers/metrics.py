@@ -53,7 +53,7 @@ class Metrics:
             "hourhand_decisions", "decided bars", ("account", "action", "reason"), registry=registry
         )
         self.errors = Counter("hourhand_poll_errors", "polls that failed", ("cause",), registry=registry)
-        self.changes = Counter("hourhand_model_changes", "models taken up, refused", ("result",), registry=registry)
+        self.changes = Counter("hourhand_model_changes", "models loaded, rejected", ("result",), registry=registry)
         self.commit = Histogram(
             "hourhand_commit_seconds", "a bar's transaction", registry=registry, buckets=_COMMIT_BUCKETS
         )
@@ -68,7 +68,7 @@ class Metrics:
             return unknown(self.trouble, self.settings)
         return check_health(self.bar_time, self.clock.now(), self.settings)
 
-    def stands(self, account_states: Sequence[AccountState]) -> None:
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """Show what the ledger knows before the first bar is decided."""
         for gone in self._times.keys() - {account.trader.terms.name for account in account_states}:
             for gauge in self._of_account:
@@ -88,7 +88,7 @@ class Metrics:
             self.hold_value.labels(name).set(hold_value_at(close, trader.terms.rules))
         self.bar_time = account_states[0].bar_time
 
-    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:
+    def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:
         """Show the newest bar."""
         self.commit.observe(seconds)
         for entry in entries:
@@ -105,8 +105,8 @@ class Metrics:
             if name == self.settings.account.name:
                 self.bar_time = decision.bar_time
 
-    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
-        """Count failed polls and models taken up or refused."""
+    def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """Count failed polls and models loaded or rejected."""
         if kind in ("ledger_unavailable", "ledger_recovered"):
             self.trouble = str(detail["error"]) if kind == "ledger_unavailable" else ""
         if kind == "poll_failed":

@@ -62,11 +62,11 @@ class Notifier:
         self.bar_time: int = int(clock.now()) - settings.bar
         self._send = _sender(settings.notify.urls.split()[number - 1], number)
 
-    def stands(self, account_states: Sequence[AccountState]) -> None:
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """See Observer."""
         self.account = account_states[0].trader.terms.name
 
-    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
+    def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
         """Tell of the main account's fill, and of the day once its last bar is decided."""
         for entry in entries:
             terms, step = entry.trader.terms, entry.step
@@ -79,7 +79,7 @@ class Notifier:
             if midnight > step.decision.bar_time and self.settings.notify.summary:
                 self._say(self._day(min(midnight - DAY, step.decision.bar_time), midnight))
 
-    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
+    def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Tell of a trouble, or its end, and of models."""
         if kind in _TROUBLE:
             words = ", ".join(_words(key, value) for key, value in detail.items())
@@ -134,14 +134,14 @@ class Ping:
         self.url, self.authorization = _without_userinfo(url)
         self.due = False
 
-    def stands(self, account_states: Sequence[AccountState]) -> None:
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """Nothing to do."""
 
-    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
+    def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
         """A ping is due; bars that are decided at once are one."""
         self.due = True
 
-    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
+    def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Nothing to do."""
 
     def tick(self, *, last: bool) -> bool:  # noqa: ARG002 - an observer's

@@ -30,6 +30,6 @@ class Outage:
         """The trouble is over; what to say of it, None where there was none."""
         if self.since is None:
             return None
-        said = {"failures": self.failures, "for_seconds": round(now - self.since)}
+        detail = {"failures": self.failures, "for_seconds": round(now - self.since)}
         self.since, self.failures, self.spoken = None, 0, 0.0
-        return said
+        return detail

@@ -18,11 +18,11 @@ log = structlog.get_logger()
 
 
 def make_observers(settings: Settings, clock: Clock, *, stays: bool) -> Observers:
-    """Whom the settings, and systemd, want to be told. `stays`: the process stays, and can be asked over HTTP.
+    """The observers that the settings, and systemd, ask for. `stays`: the process stays, and can be asked over HTTP.
 
     Raises UsageError for addresses that cannot be used. A port that is taken is a warning.
     """
-    chosen: list[Observer] = []
+    observers: list[Observer] = []
     if stays and settings.health.port:
         from bot.observers.metrics import Metrics, serve  # noqa: PLC0415 - 10 MB that only those who use it should pay for
 
@@ -32,23 +32,23 @@ def make_observers(settings: Settings, clock: Clock, *, stays: bool) -> Observer
         except OSError as error:
             log.warning("metrics_off", error=f"health.port {settings.health.port} cannot be listened on: {error}")
         else:
-            chosen.append(metrics)
+            observers.append(metrics)
     if listening():
-        chosen.append(StatusLine())
-    chosen += [Notifier(settings, clock, number + 1) for number, _ in enumerate(settings.notify.urls.split())]
+        observers.append(StatusLine())
+    observers += [Notifier(settings, clock, number + 1) for number, _ in enumerate(settings.notify.urls.split())]
     if settings.notify.ping_url:
-        chosen.append(Ping(settings.notify.ping_url))
-    return Observers(chosen)
+        observers.append(Ping(settings.notify.ping_url))
+    return Observers(observers)
 
 
 @contextmanager
 def attended(settings: Settings, clock: Clock, *, stays: bool) -> Iterator[Observers]:
-    """The observers of `make_observers` while the block runs; they are told of an error that ends it, too."""
+    """The observers of `make_observers` while the block runs; an error that ends it is an event for them, too."""
     observers = make_observers(settings, clock, stays=stays)
     try:
         yield observers
     except Exception as error:
-        observers.happened("failed", error=str(error))
+        observers.on_event("failed", error=str(error))
         raise
     finally:
         observers.close(_LAST_WORDS)

@@ -1,4 +1,4 @@
-"""What systemd is told: ready, alive, stopping. Nothing where it does not ask."""
+"""Notify systemd: ready, alive, stopping. Silent where it does not ask."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
 
 
 def listening(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether anybody asked to be told."""
+    """Whether systemd asked for notifications."""
     return bool(environment.get("NOTIFY_SOCKET"))
 
 
@@ -31,8 +31,8 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float:
     """How often systemd wants to hear from this process, 0.0 where it does not (see sd_watchdog_enabled(3))."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
-    told = environment.get("WATCHDOG_USEC", "")
-    return int(told) / 1e6 if told.isdecimal() else 0.0
+    interval = environment.get("WATCHDOG_USEC", "")
+    return int(interval) / 1e6 if interval.isdecimal() else 0.0
 
 
 class StatusLine:
@@ -40,19 +40,19 @@ class StatusLine:
 
     name = "status"
 
-    def stands(self, account_states: Sequence[AccountState]) -> None:
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """Say which bar is the newest."""
         bar_time = account_states[0].bar_time
         notify(f"STATUS=newest decided bar {utc(bar_time)}" if bar_time is not None else "STATUS=no bar decided yet")
 
-    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
+    def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
         """Say what was decided."""
         d = entries[0].step.decision
         notify(
             f"STATUS=bar {utc(d.bar_time)}: {d.action} ({d.reason}), value {d.value:,.2f}, holding {d.hold_value:,.2f}"
         )
 
-    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
+    def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Say what is wrong."""
         if "error" in detail:
             notify(f"STATUS={kind}: {str(detail['error']).splitlines()[0]}")

@@ -1,5 +1,5 @@
-"""Those who are told what the daemon does. Each is called in a thread of its own, so that one that hangs or fails
-delays no bar and no other; that it does is told in turn.
+"""Observers of the daemon. Each is called in a thread of its own, so that one that hangs or fails
+delays no bar and no other; the others hear of it.
 """
 
 import queue
@@ -24,18 +24,18 @@ log = structlog.get_logger()
 
 
 class Observer(Protocol):
-    """What an observer is told. `name` is what it is called in events: `NAME_down` and `NAME_up`."""
+    """Receives what the daemon does. `name` appears in events: `NAME_down` and `NAME_up`."""
 
     name: str
 
-    def stands(self, account_states: Sequence[AccountState]) -> None:
-        """Where the accounts stand by the ledger: at the start, and after each change of models."""
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
+        """The accounts as the ledger has them: at the start, and after each change of models."""
 
-    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:
-        """A bar is committed, which took `seconds`: an entry for each account, of one candle."""
+    def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:
+        """A bar is committed, in `seconds`: one entry for each account, all of one candle."""
 
-    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
-        """An event, by the ledger's kinds, or `poll_failed` at each poll that does."""
+    def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """An event of one of the ledger's kinds, or `poll_failed` after each failed poll."""
 
     def tick(self, *, last: bool) -> bool:
         """Do what is due, at least once a second; whether the outside was reached. `last`: now or never.
@@ -45,47 +45,47 @@ class Observer(Protocol):
 
 
 class Observers:
-    """All observers as one. `stands`, `decided` and `happened` come back at once and never raise."""
+    """All observers as one. `on_accounts`, `on_bar` and `on_event` come back at once and never raise."""
 
     def __init__(self, observers: Sequence[Observer] = (), hangs: float = HANGS) -> None:
-        self._lanes = [_Lane(observer, hangs) for observer in observers]
+        self._workers = [_Worker(observer, hangs) for observer in observers]
 
-    def stands(self, account_states: Sequence[AccountState]) -> None:
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """See Observer."""
         account_states = list(account_states)
-        for lane in self._lanes:
-            lane.put(lambda observer: observer.stands(account_states))
+        for worker in self._workers:
+            worker.put(lambda observer: observer.on_accounts(account_states))
 
-    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:
+    def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:
         """See Observer."""
-        for lane in self._lanes:
-            lane.put(lambda observer: observer.decided(entries, seconds))
+        for worker in self._workers:
+            worker.put(lambda observer: observer.on_bar(entries, seconds))
 
-    def happened(self, kind: str, **detail: Any) -> None:
+    def on_event(self, kind: str, **detail: Any) -> None:
         """See Observer."""
-        for lane in self._lanes:
-            lane.put(lambda observer: observer.happened(kind, detail))
+        for worker in self._workers:
+            worker.put(lambda observer: observer.on_event(kind, detail))
 
-    def news(self, now: float) -> Iterator[Event]:
+    def outage_events(self, now: float) -> Iterator[Event]:
         """Which observers have gone down or come up by `now` (Unix seconds): once at the start of an outage, and each
         time that its length has doubled. Call it from one thread.
         """
-        for lane in self._lanes:
-            yield from lane.news(now)
+        for worker in self._workers:
+            yield from worker.outage_events(now)
 
     def close(self, seconds: float) -> None:
         """Let them finish what waits, for at most so many seconds in all."""
         end = time.monotonic() + seconds
-        for lane in self._lanes:
-            lane.put(None)
-        for lane in self._lanes:
-            lane.thread.join(max(0.0, end - time.monotonic()))
+        for worker in self._workers:
+            worker.put(None)
+        for worker in self._workers:
+            worker.thread.join(max(0.0, end - time.monotonic()))
 
 
 NO_OBSERVERS: Final = Observers()
 
 
-class _Lane:
+class _Worker:
     """One observer, the calls that wait for it, and the thread that makes them."""
 
     def __init__(self, observer: Observer, hangs: float) -> None:
@@ -103,18 +103,18 @@ class _Lane:
         except queue.Full:
             self.dropped += 1
 
-    def news(self, now: float) -> Iterator[Event]:
+    def outage_events(self, now: float) -> Iterator[Event]:
         since, name = self.busy_since, self.observer.name
         if since is not None and time.monotonic() > since + self.hangs:
-            said = self.outage.failed(now)
-            if said is not None:
-                yield f"{name}_down", {"error": f"no answer in {self.hangs:g} s", "for_seconds": said["for_seconds"]}
+            outage = self.outage.failed(now)
+            if outage is not None:
+                yield f"{name}_down", {"error": f"no answer in {self.hangs:g} s", "for_seconds": outage["for_seconds"]}
         while not self.results.empty():
             error = self.results.get()
-            said = self.outage.failed(now) if error else self.outage.over(now)
-            if said is None:
+            outage = self.outage.failed(now) if error else self.outage.over(now)
+            if outage is None:
                 continue
-            yield (f"{name}_down", {"error": error, **said}) if error else (f"{name}_up", {**said, **self._lost()})
+            yield (f"{name}_down", {"error": error, **outage}) if error else (f"{name}_up", {**outage, **self._lost()})
 
     def _lost(self) -> dict[str, int]:
         lost, self.dropped = self.dropped, 0

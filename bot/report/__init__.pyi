@@ -1,7 +1,7 @@
 from .charts import thinned as thinned
-from .history import chosen as chosen
-from .history import common as common
-from .history import figures as figures
+from .history import account_statistics as account_statistics
+from .history import align_histories as align_histories
+from .history import read_histories as read_histories
 from .intervals import Interval as Interval
 from .intervals import align as align
 from .intervals import pooled as pooled

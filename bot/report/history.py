@@ -1,4 +1,4 @@
-"""What an account did bar by bar, as arrays, and the figures that follow from it: one definition for page and table."""
+"""What an account did bar by bar, as arrays, and the statistics of it: one definition for page and table."""
 
 from collections.abc import Sequence
 from math import log
@@ -44,12 +44,12 @@ class AccountHistory(NamedTuple):
     value: float
 
 
-def chosen(connection: Connection, main: str, names: Sequence[str] | None) -> list[AccountHistory]:
-    """The courses of those accounts, of all on the main account's market where none is named.
+def read_histories(connection: Connection, main: str, names: Sequence[str] | None) -> list[AccountHistory]:
+    """The histories of those accounts, or of all on the main account's market where none is named.
 
     Raises UsageError where one has no decision.
     """
-    return [course(connection, name) for name in dict.fromkeys(names or account_names(connection, main))]
+    return [read_history(connection, name) for name in dict.fromkeys(names or account_names(connection, main))]
 
 
 def account_names(connection: Connection, first: str) -> list[str]:
@@ -65,7 +65,7 @@ def account_names(connection: Connection, first: str) -> list[str]:
     return [first, *(name for name in names if name != first)]
 
 
-def course(connection: Connection, account: str, first: int = 0, end: int = 2**62) -> AccountHistory:
+def read_history(connection: Connection, account: str, first: int = 0, end: int = 2**62) -> AccountHistory:
     """The account's bars with first <= bar_time < end. Raises UsageError where there are none."""
     terms = accounts.read_terms(connection, account)
     d = [stored.decision for stored in reading.read_decisions(connection, account, first, end)] if terms else []
@@ -115,29 +115,31 @@ def _in_sample(connection: Connection, bars: Sequence[tuple[str, int]]) -> NDArr
     return np.array([span is not None and span[0] <= bar_time <= span[1] for span, bar_time in found])
 
 
-def common(connection: Connection, whole: Sequence[AccountHistory]) -> list[AccountHistory]:
-    """The courses cut to the hours that all of them have; none where there are no such hours."""
-    first = max(int(one.bar_times[0]) for one in whole)
-    last = min(int(one.bar_times[-1]) for one in whole)
+def align_histories(connection: Connection, whole: Sequence[AccountHistory]) -> list[AccountHistory]:
+    """The histories cut to the hours that all of them have; none where there are no such hours."""
+    first = max(int(history.bar_times[0]) for history in whole)
+    last = min(int(history.bar_times[-1]) for history in whole)
     if first > last:
         return []
     return [
-        one if (one.bar_times[0], one.bar_times[-1]) == (first, last) else course(connection, name, first, last + 1)
-        for name, one in ((one.terms.name, one) for one in whole)
+        history
+        if (history.bar_times[0], history.bar_times[-1]) == (first, last)
+        else read_history(connection, history.terms.name, first, last + 1)
+        for history in whole
     ]
 
 
-def exposure(one: AccountHistory) -> float:
+def exposure(history: AccountHistory) -> float:
     """Mean of the coins' share of the value over the bars."""
-    return float(one.shares.mean())
+    return float(history.shares.mean())
 
 
-def mix(one: AccountHistory) -> Array:
+def mix(history: AccountHistory) -> Array:
     """Worth (n,) of an account that starts with the same value, and is brought back to the account's own mean share in
     coins every hour, free of cost.
     """
-    changes = np.diff(one.closes) / one.closes[:-1]
-    grown: Array = one.values[0] * np.concatenate([[1.0], np.cumprod(1 + exposure(one) * changes)])
+    changes = np.diff(history.closes) / history.closes[:-1]
+    grown: Array = history.values[0] * np.concatenate([[1.0], np.cumprod(1 + exposure(history) * changes)])
     return grown
 
 
@@ -153,7 +155,7 @@ def log_return(values: Array) -> float | None:
     return log(last / first) if first > 0 and last > 0 else None
 
 
-def figures(one: AccountHistory) -> dict[str, Any]:
+def account_statistics(history: AccountHistory) -> dict[str, Any]:
     """The account in numbers; returns are total natural logarithms over the span, not annualised.
 
     `excess` is value less hold_value in quote; `excess_log_return` the log return less that of holding,
@@ -161,63 +163,63 @@ def figures(one: AccountHistory) -> dict[str, Any]:
     `missed` counts the bars that were observed and not traded on, because they came too late or the clock was off,
     `synthetic` those that the exchange did not have.
     """
-    mine, hold, mixed = log_return(one.values), log_return(one.holds), log_return(mix(one))
+    mine, hold, mixed = log_return(history.values), log_return(history.holds), log_return(mix(history))
     return {
-        "account": one.terms.name,
-        "bars": len(one.bar_times),
-        "first": int(one.bar_times[0]),
-        "last": int(one.bar_times[-1]),
-        "value": one.value,
-        "hold_value": float(one.holds[-1]),
-        "excess": one.value - float(one.holds[-1]),
+        "account": history.terms.name,
+        "bars": len(history.bar_times),
+        "first": int(history.bar_times[0]),
+        "last": int(history.bar_times[-1]),
+        "value": history.value,
+        "hold_value": float(history.holds[-1]),
+        "excess": history.value - float(history.holds[-1]),
         "log_return": mine,
         "hold_log_return": hold,
         "constant_mix_log_return": mixed,
         "excess_log_return": _less(mine, hold),
         "timing_log_return": _less(mine, mixed),
-        "max_drawdown": float(drawdowns(one.values).max()),
-        "hold_max_drawdown": float(drawdowns(one.holds).max()),
-        "exposure": exposure(one),
-        "trades": len(one.fills),
-        "turnover": float(one.traded.sum()),
-        "commission": float(one.commissions.sum()),
-        "slippage": float(one.slippages.sum()),
-        "missed": sum(reason not in (POLICY, MINIMUM, SYNTHETIC) for reason in one.reasons),
-        "synthetic": one.reasons.count(SYNTHETIC),
-        "swaps": len(swaps(one)),
-        "models": list(dict.fromkeys(one.models)),
-        "in_sample_bars": int(one.in_sample.sum()),
+        "max_drawdown": float(drawdowns(history.values).max()),
+        "hold_max_drawdown": float(drawdowns(history.holds).max()),
+        "exposure": exposure(history),
+        "trades": len(history.fills),
+        "turnover": float(history.traded.sum()),
+        "commission": float(history.commissions.sum()),
+        "slippage": float(history.slippages.sum()),
+        "missed": sum(reason not in (POLICY, MINIMUM, SYNTHETIC) for reason in history.reasons),
+        "synthetic": history.reasons.count(SYNTHETIC),
+        "swaps": len(swaps(history)),
+        "models": list(dict.fromkeys(history.models)),
+        "in_sample_bars": int(history.in_sample.sum()),
     }
 
 
-def swaps(one: AccountHistory) -> list[int]:
+def swaps(history: AccountHistory) -> list[int]:
     """The places of the bars that were the first of another model."""
-    return [n for n in range(1, len(one.models)) if one.models[n] != one.models[n - 1]]
+    return [n for n in range(1, len(history.models)) if history.models[n] != history.models[n - 1]]
 
 
-def months(one: AccountHistory) -> list[dict[str, Any]]:
+def months(history: AccountHistory) -> list[dict[str, Any]]:
     """A row for each calendar month (UTC) that has a bar: `month` (2021-06), `bars`, the simple returns `value`, `hold`
     and `mix` from the last value of the month before (in the first month, the first value), `max_drawdown` within
     the month, mean `exposure`, `trades` and `commission`.
     """
-    names = one.bar_times.astype("datetime64[s]").astype("datetime64[M]")
+    names = history.bar_times.astype("datetime64[s]").astype("datetime64[M]")
     starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()]
-    mixed = mix(one)
+    mixed = mix(history)
     rows = []
     for start, end in zip(starts, [*starts[1:], len(names)], strict=True):
         base = max(start - 1, 0)
-        times = one.bar_times[start:end].tolist()
+        times = history.bar_times[start:end].tolist()
         rows.append(
             {
                 "month": str(names[start]),
                 "bars": end - start,
-                "value": _change(one.values, base, end),
-                "hold": _change(one.holds, base, end),
+                "value": _change(history.values, base, end),
+                "hold": _change(history.holds, base, end),
                 "mix": _change(mixed, base, end),
-                "max_drawdown": float(drawdowns(one.values[base:end]).max()),
-                "exposure": float(one.shares[start:end].mean()),
-                "trades": sum(time in one.fills for time in times),
-                "commission": float(one.commissions[start:end].sum()),
+                "max_drawdown": float(drawdowns(history.values[base:end]).max()),
+                "exposure": float(history.shares[start:end].mean()),
+                "trades": sum(time in history.fills for time in times),
+                "commission": float(history.commissions[start:end].sum()),
             }
         )
     return rows

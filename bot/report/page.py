@@ -25,12 +25,12 @@ from bot.report.formatting import (
     table,
     when,
 )
-from bot.report.history import AccountHistory, drawdowns, exposure, figures, mix, months, swaps
+from bot.report.history import AccountHistory, account_statistics, drawdowns, exposure, mix, months, swaps
 from bot.trading import MINIMUM, POLICY
 
 _COLOURS: Final = 8
 _EVENTS_SHOWN: Final = 40
-_TOLD: Final = (
+_SHOWN_KINDS: Final = (
     "model_swapped",
     "model_rejected",
     "gap",
@@ -67,22 +67,22 @@ class Event(NamedTuple):
     detail: str
 
 
-def render_page(courses: Sequence[AccountHistory], common: Sequence[AccountHistory], events: Sequence[Event]) -> str:
-    """The page for accounts, the main one first. `common` is the same accounts over the hours that all decided; it is
+def render_page(histories: Sequence[AccountHistory], aligned: Sequence[AccountHistory], events: Sequence[Event]) -> str:
+    """The page for accounts, the main one first. `aligned` is the same accounts over the hours that all decided; it is
     shown where there are several and such hours.
     """
-    main = courses[0]
+    main = histories[0]
     exchange, symbol, bar = _market(main)
     title = f"{main.terms.name} on {symbol}"
-    several = len(courses) > 1
+    several = len(histories) > 1
     span = f"{when(main.bar_times[0])} to {when(main.bar_times[-1])} UTC, {len(main.bar_times):,} bars"
     about = f"Paper trading by hourhand on {exchange}, bars of {bar}, {span}. Amounts in {_units(main)[0]}."
     parts = [f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)}</p></header>']
-    if several and common:
-        parts.append(_beside(common))
-    for place, one in enumerate(courses):
-        body = _account(one)
-        head = f"Account {escape(one.terms.name)}"
+    if several and aligned:
+        parts.append(_beside(aligned))
+    for place, history in enumerate(histories):
+        body = _account(history)
+        head = f"Account {escape(history.terms.name)}"
         opened = " open" if place == 0 else ""
         parts.append(f"<details{opened}><summary>{head}</summary>{body}</details>" if several else body)
     parts += [_events(events), "<h2>How the figures are defined</h2><dl>"]
@@ -95,43 +95,43 @@ def render_page(courses: Sequence[AccountHistory], common: Sequence[AccountHisto
     )
 
 
-def _units(one: AccountHistory) -> tuple[str, str]:
+def _units(history: AccountHistory) -> tuple[str, str]:
     """Quote and base currency."""
-    base, _, quote = _market(one)[1].partition(":")[0].partition("/")
+    base, _, quote = _market(history)[1].partition(":")[0].partition("/")
     return quote or "quote currency", base
 
 
-def _market(one: AccountHistory) -> tuple[str, str, str]:
+def _market(history: AccountHistory) -> tuple[str, str, str]:
     """Exchange, symbol (which may have a colon itself) and timeframe."""
-    exchange, _, rest = one.terms.market.partition(":")
+    exchange, _, rest = history.terms.market.partition(":")
     symbol, _, bar = rest.rpartition(":")
     return exchange, symbol, bar
 
 
-def _beside(common: Sequence[AccountHistory]) -> str:
+def _beside(aligned: Sequence[AccountHistory]) -> str:
     lines = [
-        Line(one.terms.name, 100 * one.values / max(one.values[0], 1e-300), _style(place))
-        for place, one in enumerate(common)
+        Line(history.terms.name, 100 * history.values / max(history.values[0], 1e-300), _style(place))
+        for place, history in enumerate(aligned)
     ]
-    hold = Line("holding", 100 * common[0].holds / max(common[0].holds[0], 1e-300), "hold dashed")
-    drawn = chart(
+    hold = Line("holding", 100 * aligned[0].holds / max(aligned[0].holds[0], 1e-300), "hold dashed")
+    figure = chart(
         "Accounts side by side",
         "Value, 100 at the first hour that all of them decided",
-        common[0].bar_times,
+        aligned[0].bar_times,
         [Panel([*lines, hold], plain, height=320)],
         Marks(),
     )
     rows = []
-    for one in common:
-        f = figures(one)
+    for history in aligned:
+        f = account_statistics(history)
         returns = [signed(f[name], 4) for name in ("log_return", "excess_log_return", "timing_log_return")]
         shares = [percent(f[name]) for name in ("max_drawdown", "exposure")]
         rest = [f"{f['trades']:,}", f"{f['turnover']:,.1f}", money(f["commission"]), money(f["value"])]
         rows.append([f["account"], *returns, *shares, *rest, f["models"][-1]])
-    f = figures(common[0])
+    f = account_statistics(aligned[0])
     rows.append(["holding", signed(f["hold_log_return"], 4), "", "", percent(f["hold_max_drawdown"]), *[""] * 6])
     head = ("account", "log return", "over hold", "over mix", "drawdown", "exposure", "trades", "turnover")
-    return f"<section>{drawn}{table((*head, 'commission', 'value', 'newest model'), rows)}</section>"
+    return f"<section>{figure}{table((*head, 'commission', 'value', 'newest model'), rows)}</section>"
 
 
 def _style(place: int) -> str:
@@ -140,27 +140,27 @@ def _style(place: int) -> str:
     return f"c{(place - 1) % _COLOURS + 1}" + (" dashed" if place > _COLOURS else "")
 
 
-def _account(one: AccountHistory) -> str:
-    warning = in_sample_warning(int(one.in_sample.sum()), len(one.bar_times))
+def _account(history: AccountHistory) -> str:
+    warning = in_sample_warning(int(history.in_sample.sum()), len(history.bar_times))
     note = f'<p class="bad">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
-    return f"<section>{note}{_tiles(one)}{_charts(one)}{_months(one)}{_models(one)}</section>"
+    return f"<section>{note}{_tiles(history)}{_charts(history)}{_months(history)}{_models(history)}</section>"
 
 
-def _tiles(one: AccountHistory) -> str:
-    f = figures(one)
-    mixed = mix(one)
+def _tiles(history: AccountHistory) -> str:
+    f = account_statistics(history)
+    mixed = mix(history)
     tiles = [
         ("Value", money(f["value"]), f"holding {money(f['hold_value'])}", ""),
-        ("Excess over holding", signed(f["excess"], 2), ahead(one.values, one.holds), mood(f["excess"])),
+        ("Excess over holding", signed(f["excess"], 2), ahead(history.values, history.holds), mood(f["excess"])),
         (
             "Over the constant mix",
             signed(f["value"] - mixed[-1], 2),
-            ahead(one.values, mixed),
+            ahead(history.values, mixed),
             mood(f["value"] - mixed[-1]),
         ),
-        ("Return", change(one.values), f"holding {change(one.holds)}", ""),
+        ("Return", change(history.values), f"holding {change(history.holds)}", ""),
         ("Deepest drawdown", percent(f["max_drawdown"]), f"holding {percent(f['hold_max_drawdown'])}", ""),
-        ("Mean share in coins", percent(f["exposure"]), f"now {percent(float(one.shares[-1]))}", ""),
+        ("Mean share in coins", percent(f["exposure"]), f"now {percent(float(history.shares[-1]))}", ""),
         ("Trades", f"{f['trades']:,}", f"turnover {f['turnover']:,.1f} times", ""),
         ("Commission", money(f["commission"]), f"slippage {money(f['slippage'])}", ""),
     ]
@@ -174,68 +174,68 @@ def _tiles(one: AccountHistory) -> str:
     )
 
 
-def _charts(one: AccountHistory) -> str:
-    quote, base = _units(one)
-    untraded = [n for n, reason in enumerate(one.reasons) if reason not in (POLICY, MINIMUM)]
-    marks = Marks(swaps(one), untraded)
-    mixed, where = mix(one), {int(time): n for n, time in enumerate(one.bar_times)}
-    sides = {side: [where[t] for t, fill in one.fills.items() if fill.side == side] for side in ("buy", "sell")}
+def _charts(history: AccountHistory) -> str:
+    quote, base = _units(history)
+    untraded = [n for n, reason in enumerate(history.reasons) if reason not in (POLICY, MINIMUM)]
+    marks = Marks(swaps(history), untraded)
+    mixed, where = mix(history), {int(time): n for n, time in enumerate(history.bar_times)}
+    sides = {side: [where[t] for t, fill in history.fills.items() if fill.side == side] for side in ("buy", "sell")}
     dots = [
-        Dots(f"{side} ({len(at):,})", at, one.closes[at].tolist(), side, above=side == "sell")
+        Dots(f"{side} ({len(at):,})", at, history.closes[at].tolist(), side, above=side == "sell")
         for side, at in sides.items()
     ]
-    hold, buy, sell = (100 * means(column) for column in one.probabilities.T)
+    hold, buy, sell = (100 * means(column) for column in history.probabilities.T)
 
-    def drawn(title: str, note: str, *panels: Panel) -> str:
-        return chart(title, note, one.bar_times, panels, marks)
+    def render(title: str, note: str, *panels: Panel) -> str:
+        return chart(title, note, history.bar_times, panels, marks)
 
-    values = [Line("account", one.values, "mine"), Line("holding", one.holds, "hold")]
-    mixes = Line(f"constant mix of {percent(exposure(one))} in coins", mixed, "mix")
+    values = [Line("account", history.values, "mine"), Line("holding", history.holds, "hold")]
+    mixes = Line(f"constant mix of {percent(exposure(history))} in coins", mixed, "mix")
     charts = [
-        drawn("Value", f"In {quote}", Panel([*values, mixes], short, height=300)),
-        drawn(
+        render("Value", f"In {quote}", Panel([*values, mixes], short, height=300)),
+        render(
             "Ahead of holding and of the constant mix",
             "The account's value over theirs, less 1; below zero it is behind",
             Panel(
                 [
-                    Line("against holding", 100 * (one.values / np.maximum(one.holds, 1e-300) - 1), "hold"),
-                    Line("against the constant mix", 100 * (one.values / np.maximum(mixed, 1e-300) - 1), "mix"),
+                    Line("against holding", 100 * (history.values / np.maximum(history.holds, 1e-300) - 1), "hold"),
+                    Line("against the constant mix", 100 * (history.values / np.maximum(mixed, 1e-300) - 1), "mix"),
                 ],
                 percents,
                 bounds=(0.0,),
             ),
         ),
-        drawn(
+        render(
             "Price, trades and share in coins",
             f"{quote} per {base}, buys below the line and sells above it; then the part of the value that is in {base}",
-            Panel([Line("price", one.closes, "price")], short, dots, height=260),
-            Panel([Line("share in coins", 100 * one.shares, "mine")], percents, bounds=(0.0, 100.0), height=150),
+            Panel([Line("price", history.closes, "price")], short, dots, height=260),
+            Panel([Line("share in coins", 100 * history.shares, "mine")], percents, bounds=(0.0, 100.0), height=150),
         ),
-        drawn(
+        render(
             "Drawdown",
             "Below the highest value so far",
             Panel(
                 [
-                    Line("account", -100 * drawdowns(one.values), "mine"),
-                    Line("holding", -100 * drawdowns(one.holds), "hold"),
+                    Line("account", -100 * drawdowns(history.values), "mine"),
+                    Line("holding", -100 * drawdowns(history.holds), "hold"),
                 ],
                 percents,
                 bounds=(0.0,),
             ),
         ),
-        drawn(
+        render(
             "What the policy wanted",
             "Probabilities, means of short stretches of time: hold above, buy and sell below",
             Panel([Line("hold", hold, "price")], percents, bounds=(100.0,), height=120),
             Panel([Line("buy", buy, "buy"), Line("sell", sell, "sell")], percents, bounds=(0.0,), height=170),
         ),
-        drawn(
+        render(
             "Costs so far",
             f"In {quote}",
             Panel(
                 [
-                    Line("commission", one.commissions.cumsum(), "sell"),
-                    *([Line("slippage", one.slippages.cumsum(), "mix")] if one.slippages.any() else []),
+                    Line("commission", history.commissions.cumsum(), "sell"),
+                    *([Line("slippage", history.slippages.cumsum(), "mix")] if history.slippages.any() else []),
                 ],
                 short,
                 bounds=(0.0,),
@@ -246,9 +246,9 @@ def _charts(one: AccountHistory) -> str:
     return "".join(charts)
 
 
-def _months(one: AccountHistory) -> str:
+def _months(history: AccountHistory) -> str:
     rows = []
-    for row in months(one):
+    for row in months(history):
         gained = None if None in (row["value"], row["hold"]) else row["value"] - row["hold"]
         returns = [coloured(row["value"]), coloured(row["hold"]), coloured(row["mix"]), coloured(gained)]
         shares = [percent(row["max_drawdown"]), percent(row["exposure"])]
@@ -270,12 +270,12 @@ def _months(one: AccountHistory) -> str:
     return f"<h3>Months</h3>{table(head, rows)}"
 
 
-def _models(one: AccountHistory) -> str:
-    begins = [0, *swaps(one)]
+def _models(history: AccountHistory) -> str:
+    begins = [0, *swaps(history)]
     rows = []
-    for start, end in zip(begins, [*begins[1:], len(one.models)], strict=True):
-        returns = [change(values[max(start - 1, 0) : end]) for values in (one.values, one.holds)]
-        rows.append([one.models[start], when(one.bar_times[start]), f"{end - start:,}", *returns])
+    for start, end in zip(begins, [*begins[1:], len(history.models)], strict=True):
+        returns = [change(values[max(start - 1, 0) : end]) for values in (history.values, history.holds)]
+        rows.append([history.models[start], when(history.bar_times[start]), f"{end - start:,}", *returns])
     shown = rows[-_EVENTS_SHOWN:]
     head = "Models" if len(shown) == len(rows) else f"Models: the newest {len(shown)} of {len(rows)} stretches"
     return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'account', 'holding'), shown)}"
@@ -283,16 +283,16 @@ def _models(one: AccountHistory) -> str:
 
 def _events(events: Sequence[Event]) -> str:
     counts = Counter(event.kind for event in events)
-    told = [event for event in events if event.kind in _TOLD]
+    shown = [event for event in events if event.kind in _SHOWN_KINDS]
     summary = ", ".join(f"{kind} {number:,}" for kind, number in sorted(counts.items())) or "none"
-    rows = [[when(event.at), event.kind, _words(event.detail)] for event in reversed(told[-_EVENTS_SHOWN:])]
+    rows = [[when(event.at), event.kind, _words(event.detail)] for event in reversed(shown[-_EVENTS_SHOWN:])]
     listed = table(("at", "event", "what"), rows, "words") if rows else ""
     more = f" The newest {len(rows)} of those that matter:" if rows else ""
     return f"<h2>Events</h2><p class='soft'>All in the ledger: {escape(summary)}.{more}</p>{listed}"
 
 
 def _words(detail: str) -> str:
-    told: dict[str, Any] = json.loads(detail)
+    values: dict[str, Any] = json.loads(detail)
     return ", ".join(
-        f"{name.replace('_', ' ')} {when(value) if name == 'bar_time' else value}" for name, value in told.items()
+        f"{name.replace('_', ' ')} {when(value) if name == 'bar_time' else value}" for name, value in values.items()
     )

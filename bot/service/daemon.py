@@ -48,7 +48,7 @@ def poll_once(poller: Poller) -> int:
 
 
 def wait_for_ledger(attempt: Callable[[], T], clock: Clock, waiter: Waiter, observers: Observers) -> T:
-    """What `attempt()` returns once the ledger can be used; systemd is told that the daemon is up and waits.
+    """What `attempt()` returns once the ledger can be used; systemd is notified that the daemon is up and waits.
 
     Raises Stopped where `waiter` is stopped meanwhile, and every error that no waiting mends.
     """
@@ -58,18 +58,18 @@ def wait_for_ledger(attempt: Callable[[], T], clock: Clock, waiter: Waiter, obse
             result = attempt()
         except LedgerUnavailableError as error:
             failures += 1
-            news = outage.failed(clock.now())
-            if news is not None:
-                log.error("ledger_unavailable", error=str(error), **news)  # noqa: TRY400 - a sentence, no traceback
-                observers.happened("ledger_unavailable", error=str(error), **news)
+            change = outage.failed(clock.now())
+            if change is not None:
+                log.error("ledger_unavailable", error=str(error), **change)  # noqa: TRY400 - a sentence, no traceback
+                observers.on_event("ledger_unavailable", error=str(error), **change)
             notify("READY=1")
             notify(f"STATUS=waiting for the ledger: {error}")
             _wait(waiter, retry_wait(failures))
         else:
-            news = outage.over(clock.now())
-            if news is not None:
-                log.info("ledger_recovered", **news)
-                observers.happened("ledger_recovered", **news)
+            change = outage.over(clock.now())
+            if change is not None:
+                log.info("ledger_recovered", **change)
+                observers.on_event("ledger_recovered", **change)
             return result
 
 

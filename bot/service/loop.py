@@ -103,7 +103,7 @@ class Loop:
             return 0.0
         except (LedgerUnavailableError, LedgerInUseError) as error:  # the lock is lost with its connection
             self.failures += 1
-            self.poller.observers.happened("poll_failed", cause="ledger")
+            self.poller.observers.on_event("poll_failed", cause="ledger")
             self._report_failure(self.ledger_outage, "ledger_unavailable", error)
             return retry_wait(self.failures)
         self._report_recovery(self.exchange_outage, "exchange_recovered")
@@ -122,7 +122,7 @@ class Loop:
         self.failures += 1
         refused = isinstance(error, ExchangeRefusedError)
         self.refusals = self.refusals + 1 if refused else 0
-        self.poller.observers.happened("poll_failed", cause="exchange")
+        self.poller.observers.on_event("poll_failed", cause="exchange")
         self._report_failure(self.exchange_outage, "exchange_error", error)
         return retry_wait(self.refusals if refused else self.failures, error)
 
@@ -161,7 +161,7 @@ class Loop:
             if self.gone_since is None:
                 self.gone_since = time.monotonic()
                 log.error("ledger_unavailable", error=str(error))  # noqa: TRY400 - a sentence, no traceback
-                self.poller.observers.happened("ledger_unavailable", error=str(error))
+                self.poller.observers.on_event("ledger_unavailable", error=str(error))
             if time.monotonic() >= self.gone_since + GONE_SECONDS:
                 raise LedgerError(f"{error}; it has been missing for {GONE_SECONDS / 60:.0f} minutes") from error
             return False
@@ -171,7 +171,7 @@ class Loop:
             return True  # the poll reports it
         if self.gone_since is not None:
             log.info("ledger_recovered", for_seconds=round(time.monotonic() - self.gone_since))
-            self.poller.observers.happened("ledger_recovered")
+            self.poller.observers.on_event("ledger_recovered")
             self.gone_since = None
         return True
 
@@ -202,21 +202,21 @@ class Loop:
 
     def _report_observers(self) -> None:
         """An observer that is down cannot say so itself."""
-        for kind, detail in self.poller.observers.news(self.poller.clock.now()):
+        for kind, detail in self.poller.observers.outage_events(self.poller.clock.now()):
             log.warning(kind, **detail)
             self.poller.note(kind, **detail)
 
     def _report_failure(self, outage: Outage, kind: str, error: Exception) -> None:
-        news = outage.failed(self.poller.clock.now())
-        if news is not None:
-            log.error(kind, error=str(error), **news)
-            self.poller.note(kind, error=str(error), **news)
+        change = outage.failed(self.poller.clock.now())
+        if change is not None:
+            log.error(kind, error=str(error), **change)
+            self.poller.note(kind, error=str(error), **change)
 
     def _report_recovery(self, outage: Outage, kind: str) -> None:
-        news = outage.over(self.poller.clock.now())
-        if news is not None:
-            log.info(kind, **news)
-            self.poller.note(kind, **news)
+        change = outage.over(self.poller.clock.now())
+        if change is not None:
+            log.info(kind, **change)
+            self.poller.note(kind, **change)
 
     def _log_heartbeat(self) -> None:
         bar_time = self.poller.account_states[0].bar_time

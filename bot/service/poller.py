@@ -10,7 +10,7 @@ from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, is_confirmed_by, is_near
-from bot.market import reconcile as plan
+from bot.market.reconcile import OVERLAP, needs_second_look, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.waiter import Stopped, Waiter
 from bot.service.watch import FeedWatch
@@ -64,7 +64,7 @@ class Poller:
         with self.ledger.reading() as connection:
             self.account_states = [resume_account(connection, trader, self.schedule.warmup_bars) for trader in traders]
         self._in_sync = True
-        self.observers.stands(self.account_states)
+        self.observers.on_accounts(self.account_states)
 
     def poll(self) -> int:
         """Fetch what is not decided yet and decide it; the number of bars.
@@ -81,7 +81,7 @@ class Poller:
             stored = reading.read_candles_between(connection, self.market, since, end)
         fetched = self._fetch(since, stored)
         self._watch.check_overlap(self.ledger, stored, fetched)
-        reconciled = plan.reconcile(stored, fetched, self.bar, self._is_confirmed)
+        reconciled = reconcile(stored, fetched, self.bar, self._is_confirmed)
         self._watch.check_skew(self.feed.skew)
         self._watch.check_age(fetched[-1], has_accounts=self._has_accounts())
         self._watch.check_suspect(reconciled.suspect, has_accounts=self._has_accounts())
@@ -106,7 +106,7 @@ class Poller:
 
     def note(self, kind: str, **detail: Any) -> None:
         """Record an event. A ledger that has no room for it does not stop the daemon."""
-        self.observers.happened(kind, **detail)
+        self.observers.on_event(kind, **detail)
         try:
             with self.ledger.writing() as connection:
                 add_event(connection, self.clock.now(), kind, detail)
@@ -121,7 +121,7 @@ class Poller:
     def _fetch_since(self) -> int:
         decided = [account.bar_time for account in self.account_states if account.bar_time is not None]
         newest = newest_closed(self.clock.now(), self.bar)
-        first = min([*decided, newest]) - (plan.OVERLAP - 1) * self.bar
+        first = min([*decided, newest]) - (OVERLAP - 1) * self.bar
         if len(decided) < len(self.account_states):
             bars = self.schedule.warmup_bars + _SPARE_BARS
             first = min(first, newest - bars * self.bar)
@@ -130,7 +130,7 @@ class Poller:
     def _fetch(self, since: int, stored: Sequence[Candle]) -> list[Candle]:
         """The exchange's closed candles; asked for twice where the first answer has a hole or a suspect price."""
         fetched = self._ask(lambda: self.feed.closed_candles(since))
-        if plan.needs_second_look(stored, fetched, self.bar):
+        if needs_second_look(stored, fetched, self.bar):
             again = self._ask(lambda: self.feed.closed_candles(since))
             if again[: len(fetched)] != fetched:
                 raise ExchangeError("the exchange gave two different answers to one request")
@@ -203,10 +203,10 @@ class Poller:
         with self.ledger.writing() as connection:
             commit_bars(connection, candles, bars, [(self.clock.now(), *event) for event in events])
         self._in_sync = True
-        self.observers.decided(bars, time.perf_counter() - began)
+        self.observers.on_bar(bars, time.perf_counter() - began)
         for kind, detail in events:
             log.warning(kind, **detail)
-            self.observers.happened(kind, **detail)
+            self.observers.on_event(kind, **detail)
 
     def _reason(self, candle: Candle) -> str:
         if candle.synthetic:

@@ -26,7 +26,7 @@ def replay_candles(
     them already goes on after its last; where it has candles, of another account even, those are the ones decided on.
 
     Returns `bars`, `trades`, `bars_per_second` and `in_sample_bars` of this call.
-    `progress` is told bars done and bars in all.
+    `progress` receives bars done and bars in all.
 
     Raises UsageError where the warm-up leaves none to decide, or the candles do not follow the ledger's last.
     """

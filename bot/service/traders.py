@@ -57,7 +57,7 @@ class TraderWatcher:
         """The traders, where a pointer has changed since the last call; else None.
 
         Raises ModelError or UsageError where the main model cannot be used; it is not tried again until a pointer
-        changes. A challenger that cannot be loaded holds nobody up.
+        changes. A challenger that cannot be loaded does not stop the others.
         """
         signatures = self._current_signatures()
         if signatures == self._signatures:

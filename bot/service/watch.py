@@ -9,7 +9,7 @@ from bot.clock import Clock, utc
 from bot.errors import ExchangeError
 from bot.ledger import Ledger, new_revisions, read_events
 from bot.market import Candle
-from bot.market import reconcile as plan
+from bot.market.reconcile import lacks_overlap, revision_detail
 from bot.observers import Outage
 
 SKEW_WARNING: Final = 60.0  # seconds
@@ -50,7 +50,7 @@ class FeedWatch:
 
         Raises ExchangeError until then.
         """
-        if not plan.lacks_overlap(stored, fetched):
+        if not lacks_overlap(stored, fetched):
             return
         now, newest = self.clock.now(), stored[-1].bar_time
         with ledger.reading() as connection:
@@ -74,15 +74,15 @@ class FeedWatch:
         if not revisions:
             return
         with ledger.reading() as connection:
-            details = new_revisions(connection, [plan.revision_detail(*revision) for revision in revisions])
+            details = new_revisions(connection, [revision_detail(*revision) for revision in revisions])
         for detail in details:
             log.warning("revision", **detail)
             self.note("revision", **detail)
 
     def _report(self, outage: Outage, kind: str, is_wrong: bool, **detail: Any) -> None:  # noqa: FBT001 - the state itself
         now = self.clock.now()
-        news = outage.failed(now) if is_wrong else outage.over(now)
-        if news is not None:
+        change = outage.failed(now) if is_wrong else outage.over(now)
+        if change is not None:
             kind = kind if is_wrong else f"{kind}_over"
-            log.warning(kind, **detail, **news)
-            self.note(kind, **detail, **news)
+            log.warning(kind, **detail, **change)
+            self.note(kind, **detail, **change)

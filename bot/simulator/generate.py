@@ -37,25 +37,25 @@ def generate_candles(
     of volatility and of volume are near to those of BTC/USD on Bitfinex from 2017 to 2022. Returns follow GARCH(1, 1)
     (Bollerslev 1986) with innovations of Student's t.
     """
-    chance = np.random.default_rng(seed)
-    returns, deviations = _returns(bars, chance)
-    dead = chance.random(bars) < quiet
+    rng = np.random.default_rng(seed)
+    returns, deviations = _returns(bars, rng)
+    dead = rng.random(bars) < quiet
     returns[dead] = 0.0
-    volumes = np.where(dead, 0.0, _volumes(np.abs(returns), deviations, chance))
+    volumes = np.where(dead, 0.0, _volumes(np.abs(returns), deviations, rng))
     closes = price * np.exp(np.cumsum(returns))
     befores = np.concatenate([[price], closes[:-1]])
-    opens = np.where(dead, befores, befores * np.exp(chance.normal(0.0, 0.0002, bars) * (chance.random(bars) < 0.4)))
-    up, down = np.where(dead, 0.0, chance.exponential(_RANGE, (2, bars)) * deviations)
+    opens = np.where(dead, befores, befores * np.exp(rng.normal(0.0, 0.0002, bars) * (rng.random(bars) < 0.4)))
+    up, down = np.where(dead, 0.0, rng.exponential(_RANGE, (2, bars)) * deviations)
     highs, lows = np.maximum(opens, closes) * np.exp(up), np.minimum(opens, closes) * np.exp(-down)
     table = np.stack([opens, highs, lows, closes, volumes], axis=1)
-    missing = _missing(bars, holes, chance)
+    missing = _missing(bars, holes, rng)
     return [_candle(start + i * bar, table[i].tolist()) for i in range(bars) if not missing[i]]
 
 
-def _returns(bars: int, chance: np.random.Generator) -> tuple[Array, Array]:
+def _returns(bars: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Logarithmic returns and the standard deviation that each was drawn with."""
     usual = DEVIATION**2 * (1 - _SHOCK - _MEMORY)
-    shocks = (chance.standard_t(_TAILS, bars) * np.sqrt((_TAILS - 2) / _TAILS)).tolist()
+    shocks = (rng.standard_t(_TAILS, bars) * np.sqrt((_TAILS - 2) / _TAILS)).tolist()
     variance, returns, variances = DEVIATION**2, [], []
     for shock in shocks:
         move = max(-_MOST_MOVE, min(_MOST_MOVE, variance**0.5 * shock))
@@ -65,21 +65,21 @@ def _returns(bars: int, chance: np.random.Generator) -> tuple[Array, Array]:
     return np.array(returns), np.sqrt(np.array(variances))
 
 
-def _volumes(moves: Array, deviations: Array, chance: np.random.Generator) -> Array:
+def _volumes(moves: Array, deviations: Array, rng: np.random.Generator) -> Array:
     """Volumes that rise and fall over days and over hours, with volatility and with the bar's own move."""
     days = hours = 0.0
     levels = []
-    for slow, fast in chance.normal(0.0, (0.07, 0.55), (len(moves), 2)).tolist():
+    for slow, fast in rng.normal(0.0, (0.07, 0.55), (len(moves), 2)).tolist():
         days, hours = 0.996 * days + slow, 0.5 * hours + fast
         levels.append(days + hours)
     busy = np.log(deviations / DEVIATION) + 0.45 * moves / deviations
     return np.exp(5.35 + np.array(levels) + busy)
 
 
-def _missing(bars: int, holes: float, chance: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _missing(bars: int, holes: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     missing = np.zeros(bars, dtype=bool)
-    for first in np.flatnonzero(chance.random(bars) < holes):
-        missing[max(first, 1) : first + chance.geometric(1 / _HOLE_BARS)] = True
+    for first in np.flatnonzero(rng.random(bars) < holes):
+        missing[max(first, 1) : first + rng.geometric(1 / _HOLE_BARS)] = True
     missing[-1:] = False
     return missing
 

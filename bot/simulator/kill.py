@@ -101,9 +101,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--point", choices=POINTS, metavar="POINT", required=True, help="one of those above")
     parser.add_argument("--bar", type=int, default=1, metavar="N", help="not before the Nth bar that it decides (1)")
     parser.add_argument("command", nargs="+", metavar="...", help="-- and the arguments of hourhand")
-    options = parser.parse_args(argv)
-    Killer(options.point, options.bar).arm()
-    return hourhand(options.command)
+    parsed_args = parser.parse_args(argv)
+    Killer(parsed_args.point, parsed_args.bar).arm()
+    return hourhand(parsed_args.command)
 
 
 if __name__ == "__main__":

@@ -108,9 +108,7 @@ class Trader:
         output = self.observe(state, candle)
         p_hold, p_buy, p_sell = (round(p, DECIMALS) for p in output.probabilities.tolist())
         if not isfinite(p_hold + p_buy + p_sell + float(output.value)):
-            raise ExchangeError(
-                f"the candle of {candle.bar_time} is nothing that model {self.model.model_id} has a finite answer to"
-            )
+            raise ExchangeError(f"model {self.model.model_id} has no finite answer to the candle of {candle.bar_time}")
         chance = draw(self.terms.seed, self.terms.name, candle.bar_time)
         action = choose(p_hold, p_buy, p_sell, chance, self.mode) if reason == POLICY else HOLD
         terms = self.terms

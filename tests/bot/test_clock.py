@@ -9,8 +9,8 @@ from bot.errors import UsageError
 
 
 def test_the_usual_clock_is_the_machines() -> None:
-    for told in (None, ""):
-        clock = read_clock(told)
+    for setting in (None, ""):
+        clock = read_clock(setting)
         before = time.time()
         assert before <= clock.now() <= time.time()
         assert not clock.simulated

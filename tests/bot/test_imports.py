@@ -25,7 +25,7 @@ def python(program: str, cwd: Path, **env: str) -> str:
 def test_every_module_of_bot_is_there_without_training_torch_and_pandas(tmp_path: Path) -> None:
     """And a replay runs."""
     rows = "t,o,h,l,c,v\\n0,1,2,1,2,3\\n3600,2,3,2,2,0\\n7200,2,3,1,1,5\\n"
-    told = python(
+    output = python(
         f"""
         import importlib, pkgutil, sys
 
@@ -48,7 +48,7 @@ def test_every_module_of_bot_is_there_without_training_torch_and_pandas(tmp_path
         """,
         tmp_path,
     )
-    assert "differences  0" in told
+    assert "differences  0" in output
 
 
 def test_looking_is_light(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_looking_is_light(tmp_path: Path) -> None:
         assert main(["status", "--json"]) == 0
         print({heavy!r} and [name for name in {heavy!r} if name in sys.modules])
     """
-    told, loaded = python(
+    output, loaded = python(
         program.format(heavy=HEAVY), tmp_path, HOURHAND_LEDGER__URL=f"sqlite:///{ledger}"
     ).splitlines()
-    assert json.loads(told)["bars"] == 30
+    assert json.loads(output)["bars"] == 30
     assert loaded == "[]"

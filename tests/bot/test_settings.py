@@ -36,7 +36,7 @@ def other(section: str, key: str) -> Any:
 @pytest.mark.parametrize(("section", "key"), KEYS)
 def test_every_key_is_read_from_the_file_and_from_the_environment(tmp_path: Path, section: str, key: str) -> None:
     value = other(section, key)
-    told = msgspec.to_builtins(
+    loaded = msgspec.to_builtins(
         load_settings(
             None,
             {
@@ -46,11 +46,11 @@ def test_every_key_is_read_from_the_file_and_from_the_environment(tmp_path: Path
             },
         )
     )
-    assert told == DEFAULTS | {section: DEFAULTS[section] | {key: value}}
-    assert type(told[section][key]) is type(DEFAULTS[section][key])
+    assert loaded == DEFAULTS | {section: DEFAULTS[section] | {key: value}}
+    assert type(loaded[section][key]) is type(DEFAULTS[section][key])
     file = tmp_path / "bot.toml"
     file.write_text(f"[{section}]\n{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n")
-    assert msgspec.to_builtins(load_settings(file, {})) == told
+    assert msgspec.to_builtins(load_settings(file, {})) == loaded
 
 
 def test_the_environment_beats_the_file(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
 def test_the_file_in_the_repository_states_the_defaults() -> None:
     file = REPOSITORY / "config" / "bot.toml"
     assert load_settings(file, {}) == Settings()
-    told = tomllib.loads(file.read_text())
-    assert {name: set(table) for name, table in told.items()} == {
+    documented = tomllib.loads(file.read_text())
+    assert {name: set(table) for name, table in documented.items()} == {
         name: set(table) for name, table in DEFAULTS.items() if isinstance(table, dict)
     }
 

@@ -43,44 +43,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def call(arguments: argparse.Namespace) -> int:
+def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    if arguments.episodes < 1 or not 0 <= arguments.seed < 2**63:
+    if parsed_args.episodes < 1 or not 0 <= parsed_args.seed < 2**63:
         raise UsageError("--episodes is 1 or more, --seed 0 or more")
-    if (arguments.out / "model").exists():
-        raise UsageError(f"{arguments.out} holds an experiment already: choose another --out")
-    candles, origin = read_file(arguments.candles)
+    if (parsed_args.out / "model").exists():
+        raise UsageError(f"{parsed_args.out} holds an experiment already: choose another --out")
+    candles, origin = read_file(parsed_args.candles)
     bar = bar_seconds(origin.timeframe)
-    window = between(candles, arguments.since, arguments.until)
+    window = between(candles, parsed_args.since, parsed_args.until)
     if len(window) <= LENGTH:
         raise UsageError(f"training needs more than {LENGTH} candles; from --from to --to there are {len(window)}")
-    training = span_of(candles, arguments.since, arguments.until, bar, warmup=0)
-    unseen = span_of(candles, arguments.until, arguments.unseen_to, bar, warmup=0)
+    training = span_of(candles, parsed_args.since, parsed_args.until, bar, warmup=0)
+    unseen = span_of(candles, parsed_args.until, parsed_args.unseen_to, bar, warmup=0)
     try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        parsed_args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{arguments.out} cannot be made: {error}") from error
-    result = _run(arguments, window, training, unseen)
-    if not arguments.json:
+        raise UsageError(f"{parsed_args.out} cannot be made: {error}") from error
+    result = _run(parsed_args, window, training, unseen)
+    if not parsed_args.json:
         for name in ("training", "unseen"):
-            told = result.pop(name)
-            result[f"{name}_log_return"] = told["policy"]["log_return"]
-            result[f"{name}_hold_log_return"] = told["hold"]["log_return"]
-    print_result(result, as_json=arguments.json)
+            evaluation = result.pop(name)
+            result[f"{name}_log_return"] = evaluation["policy"]["log_return"]
+            result[f"{name}_hold_log_return"] = evaluation["hold"]["log_return"]
+    print_result(result, as_json=parsed_args.json)
     return 0
 
 
-def _run(arguments: argparse.Namespace, window: list[Candle], training: Span, unseen: Span) -> dict[str, Any]:
+def _run(parsed_args: argparse.Namespace, window: list[Candle], training: Span, unseen: Span) -> dict[str, Any]:
     torch.set_num_threads(1)  # batches of one: a second thread only gets in the way
-    with progress("episodes", arguments.episodes) as tell:
+    with progress("episodes", parsed_args.episodes) as tell:
         trained = train_article(
-            window, arguments.episodes, arguments.seed, progress=lambda number, _: tell(number, arguments.episodes)
+            window,
+            parsed_args.episodes,
+            parsed_args.seed,
+            progress=lambda number, _: tell(number, parsed_args.episodes),
         )
-    model = article_model(window, trained, arguments.seed)
-    save_model(model, arguments.out / "model")
-    figures = report(arguments.out, model, trained.episodes, training, unseen, arguments.seed)
+    model = article_model(window, trained, parsed_args.seed)
+    save_model(model, parsed_args.out / "model")
+    figures = report(parsed_args.out, model, trained.episodes, training, unseen, parsed_args.seed)
     return {
-        "out": str(arguments.out),
+        "out": str(parsed_args.out),
         "model_id": model.model_id,
         "steps": trained.steps,
         "seconds": trained.seconds,

@@ -10,7 +10,7 @@ from bot.errors import UsageError
 from bot.market import fill_gaps
 from training.commands.common import utc_date
 from training.data import between, read_file
-from training.lab import measured
+from training.lab import run_benchmark
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,17 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
     parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="cores to pin everything to (1)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns that each one gets (5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds that each one runs (5)")
     add_json(parser)
 
 
-def call(told: argparse.Namespace) -> int:
+def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     cores = sorted(os.sched_getaffinity(0))
-    if not 1 <= told.threads <= len(cores) or told.rounds < 1:
+    if not 1 <= parsed_args.threads <= len(cores) or parsed_args.rounds < 1:
         raise UsageError(f"--threads is 1 to {len(cores)} here, --rounds 1 or more")
-    os.sched_setaffinity(0, cores[: told.threads])
-    candles, origin = read_file(told.candles)
-    candles = fill_gaps(between(candles, told.since, told.until), bar_seconds(origin.timeframe))
-    print_result(measured(candles, told.threads, told.rounds), as_json=told.json)
+    os.sched_setaffinity(0, cores[: parsed_args.threads])
+    candles, origin = read_file(parsed_args.candles)
+    candles = fill_gaps(between(candles, parsed_args.since, parsed_args.until), bar_seconds(origin.timeframe))
+    print_result(run_benchmark(candles, parsed_args.threads, parsed_args.rounds), as_json=parsed_args.json)
     return 0

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `download`."""
     parser.description = (
         "Fetch closed candles of any exchange that ccxt knows, page by page. Started again with the same file,\n"
-        "it goes on after the last candle there."
+        "it continues after the last candle there."
     )
     parser.epilog = (
         "example: hourhand-train download --exchange bitfinex --symbol BTC/USD --since 2018-01-01 --out btcusd.parquet"
@@ -33,21 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _settings(arguments: argparse.Namespace) -> tuple[ExchangeSettings, Clock]:
-    settings, clock = read_settings(arguments)
-    told = {"id": arguments.exchange, "symbol": arguments.symbol, "timeframe": arguments.timeframe}
-    return msgspec.structs.replace(settings.exchange, **{key: text for key, text in told.items() if text}), clock
+def _settings(parsed_args: argparse.Namespace) -> tuple[ExchangeSettings, Clock]:
+    settings, clock = read_settings(parsed_args)
+    overrides = {"id": parsed_args.exchange, "symbol": parsed_args.symbol, "timeframe": parsed_args.timeframe}
+    return msgspec.structs.replace(settings.exchange, **{key: text for key, text in overrides.items() if text}), clock
 
 
-def call(arguments: argparse.Namespace) -> int:
+def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    check_ending(arguments.out)
-    settings, clock = _settings(arguments)
+    check_ending(parsed_args.out)
+    settings, clock = _settings(parsed_args)
     bar = bar_seconds(settings.timeframe)
     origin = Origin(settings.id, settings.symbol, settings.timeframe)
-    since = -(-arguments.since // bar) * bar
+    since = -(-parsed_args.since // bar) * bar
     closed = newest_closed(clock.now(), bar) + bar
-    until = min(closed, arguments.until) if arguments.until is not None else closed
+    until = min(closed, parsed_args.until) if parsed_args.until is not None else closed
     if since >= until:
         raise UsageError(f"there is no closed candle between --since {utc(since)} and {utc(until)}")
     with progress(f"{origin.exchange} {origin.symbol}", (until - since) // bar) as shown:
@@ -55,6 +55,6 @@ def call(arguments: argparse.Namespace) -> int:
         def reached(end: int) -> None:
             shown(max(end - since, 0) // bar, (until - since) // bar)
 
-        candles = download_candles(Feed(settings, clock), arguments.out, origin, since, until, progress=reached)
-    tell({"file": str(arguments.out), **describe(candles, origin)}, as_json=arguments.json)
+        candles = download_candles(Feed(settings, clock), parsed_args.out, origin, since, until, progress=reached)
+    tell({"file": str(parsed_args.out), **describe(candles, origin)}, as_json=parsed_args.json)
     return 0

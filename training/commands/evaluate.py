@@ -13,7 +13,15 @@ from bot.settings import AccountSettings, load_settings
 from bot.trading import rules_of
 from training.commands.common import utc_date
 from training.data import read_file
-from training.evaluation import _BASELINES, RUNS, WARMUP_BARS, evaluated, figures, span_of, write_page
+from training.evaluation import (
+    _BASELINES,
+    RUNS,
+    WARMUP_BARS,
+    evaluate_model,
+    evaluation_statistics,
+    span_of,
+    write_page,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +45,9 @@ filled with flat candles, which are not traded on."""
     )
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="the daemon's settings: [account] decides (10,000 and 1 coin)"
+        "--config", type=Path, metavar="FILE", help="the daemon's settings, for [account] (default: 10,000 and 1 coin)"
     )
-    parser.add_argument("--timeframe", default="", metavar="T", help="where the file does not tell (1h)")
+    parser.add_argument("--timeframe", default="", metavar="T", help="where the file does not say (1h)")
     parser.add_argument("--from", type=utc_date, dest="since", metavar="DATE", help="first bar decided, UTC")
     parser.add_argument("--to", type=utc_date, dest="until", metavar="DATE", help="bar after the last, UTC")
     parser.add_argument(
@@ -61,13 +69,13 @@ def call(parsed_args: argparse.Namespace) -> int:
     if parsed_args.seed < 0:
         raise UsageError("--seed is 0 or more")
     if parsed_args.save and parsed_args.save.exists():
-        raise UsageError(f"{parsed_args.save} is there already; choose another folder for the model")
+        raise UsageError(f"{parsed_args.save} already exists; choose another folder for the model")
     model = named_model(parsed_args.model)
     candles, origin = read_file(parsed_args.candles, parsed_args.timeframe)
     span = span_of(candles, parsed_args.since, parsed_args.until, bar_seconds(origin.timeframe))
     account = load_settings(parsed_args.config).account if parsed_args.config else AccountSettings()
     with progress("evaluating", len(span.decided)) as report:
-        done = evaluated(
+        done = evaluate_model(
             model,
             span,
             mode=parsed_args.mode,
@@ -77,7 +85,7 @@ def call(parsed_args: argparse.Namespace) -> int:
             slippage_bps=account.slippage_bps,
             progress=report,
         )
-    evaluation = figures(done)
+    evaluation = evaluation_statistics(done)
     in_sample = in_sample_bars(model.manifest, [candle.bar_time for candle in span.decided])
     if warning := in_sample_warning(in_sample, len(span.decided)):
         sys.stderr.write(f"{warning}\n")

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"{', '.join(ENDINGS)}")
     parser.add_argument("--exchange", default="", help="where the candles are from")
     parser.add_argument("--symbol", default="", help="what they are of, for example BTC/USD")
-    parser.add_argument("--timeframe", default="", help="where the file does not tell (1h)")
+    parser.add_argument("--timeframe", default="", help="where the file does not say (1h)")
     add_json(parser)
 
 

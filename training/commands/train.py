@@ -80,8 +80,10 @@ learned from across a hole in the candles."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model's folder, a new one")
     parser.add_argument("--preset", choices=PRESETS, default="default")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=_count, metavar="N", help="hours to play, rounded up to whole iterations")
-    length.add_argument("--episodes", type=_count, metavar="N", help="windows to play, rounded up likewise")
+    length.add_argument(
+        "--steps", type=_count, metavar="N", help="environment steps (bars), rounded up to whole iterations"
+    )
+    length.add_argument("--episodes", type=_count, metavar="N", help="windows, rounded up to whole iterations")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N")
     parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
     parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
@@ -91,7 +93,7 @@ learned from across a hole in the candles."""
     )
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda")
     parser.add_argument("--config", type=Path, metavar="FILE", help="hyper-parameters (config/training.toml)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT.training")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in OUT.training")
     parser.add_argument("--tensorboard", action="store_true", help="write OUT.training/tensorboard as well")
     add_json(parser)
 
@@ -108,19 +110,26 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def call(told: argparse.Namespace) -> int:
+def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     markets = load_markets(
-        told.candles, told.timeframe, same_coin=told.same_coin, warn=lambda line: print(line, file=sys.stderr)
+        parsed_args.candles,
+        parsed_args.timeframe,
+        same_coin=parsed_args.same_coin,
+        warn=lambda line: print(line, file=sys.stderr),
     )
-    markets = within(markets, told.since, told.until)
-    if told.out.exists() and not told.resume and (not told.out.is_dir() or any(told.out.iterdir())):
-        raise UsageError(f"{told.out} is there already; choose another folder for the model")
-    if told.preset != "default" and len(markets) > 1:
-        raise UsageError(f"the preset {told.preset} trains on one market; give --candles one file")
-    train = {"default": _train, "bench": _train_bench, "article": _train_article}[told.preset]
-    done = train(told, markets)
-    save_model(done.model, told.out)
+    markets = within(markets, parsed_args.since, parsed_args.until)
+    if (
+        parsed_args.out.exists()
+        and not parsed_args.resume
+        and (not parsed_args.out.is_dir() or any(parsed_args.out.iterdir()))
+    ):
+        raise UsageError(f"{parsed_args.out} is there already; choose another folder for the model")
+    if parsed_args.preset != "default" and len(markets) > 1:
+        raise UsageError(f"the preset {parsed_args.preset} trains on one market; give --candles one file")
+    train = {"default": _train, "bench": _train_bench, "article": _train_article}[parsed_args.preset]
+    done = train(parsed_args, markets)
+    save_model(done.model, parsed_args.out)
     figures = {
         "steps": done.steps,
         "seconds": done.seconds,
@@ -128,69 +137,71 @@ def call(told: argparse.Namespace) -> int:
         "updates": done.updates,
         "episode_profit_last100": done.profit,
         "model_id": done.model.model_id,
-        "out": str(told.out),
+        "out": str(parsed_args.out),
         **done.more,
     }
-    print_result(figures, as_json=told.json)
+    print_result(figures, as_json=parsed_args.json)
     sys.stderr.write(
-        f"Next: hourhand-train evaluate --model {told.out} --candles FILE --from DATE, on hours after these; then "
-        f"hourhand models publish {told.out}\n"
+        f"Next: hourhand-train evaluate --model {parsed_args.out} --candles FILE --from DATE, on hours after these; "
+        f"then hourhand models publish {parsed_args.out}\n"
     )
     return 0
 
 
-def _train_article(told: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
-    if told.resume:
+def _train_article(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
+    if parsed_args.resume:
         raise UsageError("--resume is not for the article's preset, which keeps no checkpoints")
     candles = markets[0].candles
-    episodes = told.episodes or math.ceil((told.steps or article.EPISODES * _ARTICLE_WINDOW) / _ARTICLE_WINDOW)
+    episodes = parsed_args.episodes or math.ceil(
+        (parsed_args.steps or article.EPISODES * _ARTICLE_WINDOW) / _ARTICLE_WINDOW
+    )
     with one_thread(), _Screen(episodes * _ARTICLE_WINDOW) as screen:
         began = time.perf_counter()
 
         def progress(number: int, episode: article.Episode) -> None:
-            figures = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
-            screen.print_result(number * _ARTICLE_WINDOW, time.perf_counter() - began, figures)
+            stats = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
+            screen.show(number * _ARTICLE_WINDOW, time.perf_counter() - began, stats)
 
         try:
-            done = article.train_article(candles, episodes, told.seed, progress=progress)
+            done = article.train_article(candles, episodes, parsed_args.seed, progress=progress)
         except ValueError as error:
-            raise UsageError(f"{told.candles[0]}: {error}") from error
-        model = article.article_model(candles, done, told.seed)
+            raise UsageError(f"{parsed_args.candles[0]}: {error}") from error
+        model = article.article_model(candles, done, parsed_args.seed)
     return Outcome(model, done.steps, episodes * article.PASSES, done.seconds, done.profit_last100, {})
 
 
-def _recipe(told: argparse.Namespace, markets: Sequence[Market], settings: TrainingSettings) -> dict[str, Any]:
+def _recipe(parsed_args: argparse.Namespace, markets: Sequence[Market], settings: TrainingSettings) -> dict[str, Any]:
     """What a training depends on, as a manifest keeps it."""
     digests = {market.name: sha256(market.candles) for market in markets}
     alone = {"candles_sha256": digests[markets[0].name]} if len(markets) == 1 else {"markets": digests}
     return {
         "algorithm": "recurrent PPO",
-        "preset": told.preset,
+        "preset": parsed_args.preset,
         **alone,
         "first_candle": min(market.candles[0].bar_time for market in markets),
         "last_candle": max(market.candles[-1].bar_time for market in markets),
         "timeframe": timeframe_of(markets[0].bar),
-        "seed": told.seed,
-        "device": told.device,
+        "seed": parsed_args.seed,
+        "device": parsed_args.device,
         "package_version": __version__,
         "torch_version": str(torch.__version__),
         "settings": msgspec.to_builtins(settings),
     }
 
 
-def _folder(told: argparse.Namespace) -> Path:
-    folder: Path = told.out.with_name(told.out.name + ".training")
-    if not told.resume and folder.exists():
+def _folder(parsed_args: argparse.Namespace) -> Path:
+    folder: Path = parsed_args.out.with_name(parsed_args.out.name + ".training")
+    if not parsed_args.resume and folder.exists():
         raise UsageError(f"{folder} holds an earlier run: continue it with --resume, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _train(told: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
-    settings = _settings(told)
+def _train(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
+    settings = _settings(parsed_args)
     count = settings.blocks.count
-    threads = 1 if told.device.startswith("cuda") else min(told.threads or _cores(), count)
-    _check_device(told.device)
+    threads = 1 if parsed_args.device.startswith("cuda") else min(parsed_args.threads or _cores(), count)
+    _check_device(parsed_args.device)
     lasting = member_settings(settings)
     hours = lasting.iterations * lasting.steps_per_iteration
     candles = sum(len(market.candles) for market in markets)
@@ -200,24 +211,24 @@ def _train(told: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
         f"{count} blocks of time, and are judged on it: about "
         f"{math.ceil(count * hours / (_USUAL_PACE * threads * 60))} minutes.\n"
     )
-    folder = _folder(told)
+    folder = _folder(parsed_args)
     done = dict.fromkeys(range(count), 0)
     began = time.perf_counter()
-    with _tensorboard(folder / "tensorboard", told.tensorboard) as board, _Screen(count * hours) as screen:
+    with _tensorboard(folder / "tensorboard", parsed_args.tensorboard) as board, _Screen(count * hours) as screen:
 
         def report(number: int, reached: Reached, progress: Progress) -> None:
             done[number] = reached.iterations * lasting.steps_per_iteration
-            screen.print_result(sum(done.values()), time.perf_counter() - began, progress._asdict())
+            screen.show(sum(done.values()), time.perf_counter() - began, progress._asdict())
             board(done[number], progress, f"member-{number + 1}/")
 
         chosen = select(
             markets,
             settings,
-            seed=told.seed,
+            seed=parsed_args.seed,
             threads=threads,
-            device=told.device,
+            device=parsed_args.device,
             folder=folder,
-            recipe=_recipe(told, markets, settings),
+            recipe=_recipe(parsed_args, markets, settings),
             report=report,
         )
     sys.stderr.write(f"{chosen.verdict[0].upper()}{chosen.verdict[1:]}\n")
@@ -231,33 +242,33 @@ def _train(told: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
     )
 
 
-def _train_bench(told: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
-    settings = _settings(told)
+def _train_bench(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> Outcome:
+    settings = _settings(parsed_args)
     candles = fill_gaps(markets[0].candles, markets[0].bar)
-    threads = 1 if told.device.startswith("cuda") else told.threads or _useful_threads(settings)
+    threads = 1 if parsed_args.device.startswith("cuda") else parsed_args.threads or _useful_threads(settings)
     _check(settings, threads, len(candles))
-    _check_device(told.device)
+    _check_device(parsed_args.device)
     per_iteration = settings.steps_per_iteration
-    recipe = {**_recipe(told, markets, settings), "threads": threads}
-    folder = _folder(told)
+    recipe = {**_recipe(parsed_args, markets, settings), "threads": threads}
+    folder = _folder(parsed_args)
     state, start = load_checkpoint(folder, recipe)
     with ExitStack() as stack:
         metrics = stack.enter_context(Metrics(folder, start.iterations))
         screen = stack.enter_context(_Screen(settings.iterations * per_iteration, start.iterations * per_iteration))
-        board = stack.enter_context(_tensorboard(folder / "tensorboard", told.tensorboard))
+        board = stack.enter_context(_tensorboard(folder / "tensorboard", parsed_args.tensorboard))
 
         def report(reached: Reached, progress: Progress, learning_rate: float) -> None:
             steps = reached.iterations * per_iteration
             metrics.write(reached, steps, learning_rate, progress)
-            screen.print_result(steps, reached.seconds, progress._asdict())
+            screen.show(steps, reached.seconds, progress._asdict())
             board(steps, progress)
 
         weights, reached = learn(
             partial(article_windows, numbers(candles)),
             settings,
-            seed=told.seed,
+            seed=parsed_args.seed,
             threads=threads,
-            device=told.device,
+            device=parsed_args.device,
             start=(state, start),
             report=report,
             keep=lambda tensors, reached: save_checkpoint(folder, tensors, recipe, reached),
@@ -269,9 +280,13 @@ def _train_bench(told: argparse.Namespace, markets: Sequence[Market]) -> Outcome
     return Outcome(model, steps, reached.updates, reached.seconds, profit, {})
 
 
-def _settings(told: argparse.Namespace) -> TrainingSettings:
-    settings = load_training_settings(told.config, told.preset)
-    steps = told.steps or (told.episodes and told.episodes * settings.windows.length) or settings.ppo.steps
+def _settings(parsed_args: argparse.Namespace) -> TrainingSettings:
+    settings = load_training_settings(parsed_args.config, parsed_args.preset)
+    steps = (
+        parsed_args.steps
+        or (parsed_args.episodes and parsed_args.episodes * settings.windows.length)
+        or settings.ppo.steps
+    )
     return settings.lasting(steps)
 
 
@@ -327,13 +342,13 @@ class _Screen:
         self._task = self._bar.add_task("", total=steps, completed=done)
         self._steps, self._shown = steps, 0.0
 
-    def print_result(self, steps: int, seconds: float, figures: dict[str, float]) -> None:
+    def show(self, steps: int, seconds: float, stats: dict[str, float]) -> None:
         """Steps and seconds of training so far, and what to tell of the last iteration."""
         now = time.perf_counter()
         pace = steps / seconds
         names = ("profit", "buys", "sells", "entropy", "kl", "explained_variance")
-        told = "  ".join(f"{name.replace('_', ' ')} {figures[name]:.3g}" for name in names if name in figures)
-        line = f"{steps:,} steps  {pace:,.0f}/s  {told}"
+        text = "  ".join(f"{name.replace('_', ' ')} {stats[name]:.3g}" for name in names if name in stats)
+        line = f"{steps:,} steps  {pace:,.0f}/s  {text}"
         self._bar.update(self._task, completed=steps, description=line)
         if self._bar.disable and (now - self._shown > _LINE_SECONDS or steps >= self._steps):
             self._shown = now

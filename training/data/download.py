@@ -20,8 +20,8 @@ def start_of(path: Path, origin: Origin) -> list[Candle]:
     """What the file already holds, nothing where there is no file. Raises UsageError where it is of another market."""
     if not path.exists():
         return []
-    candles, told = read_file(path, origin.timeframe)
-    for name, mine, other in zip(Origin._fields, origin, told, strict=True):
+    candles, stored = read_file(path, origin.timeframe)
+    for name, mine, other in zip(Origin._fields, origin, stored, strict=True):
         if other and other != mine:
             raise UsageError(f"{path} holds candles of another {name} ({other}, not {mine}): choose another --out")
     return candles
@@ -62,7 +62,7 @@ def download_candles(
     """Bring the file up to the candles with `since <= bar_time < until`: those before the first that it holds, where
     there are any, and those after the last.
 
-    The file is rewritten whole every few seconds, at the end, and when anything stops the download. `progress` is told
+    The file is rewritten whole every few seconds, at the end, and when anything stops the download. `progress` receives
     the time up to which there are candles. Raises UsageError as `start_of`, ExchangeError as `pages` and where the
     exchange has nothing there.
     """

@@ -24,7 +24,7 @@ ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
 
 
 class Origin(NamedTuple):
-    """Where candles come from; a text is empty where nobody said."""
+    """Where candles come from; a field is empty where it is unknown."""
 
     exchange: str = ""
     symbol: str = ""
@@ -62,16 +62,16 @@ def origin_of(path: Path) -> tuple[Origin, str]:
     if path.suffix.lower() != ".parquet":
         return Origin(), ""
     try:
-        told = pq.read_schema(path).metadata or {}
+        metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{path} is not a readable Parquet file: {error}") from error
     names = (*Origin._fields, "sha256")
-    exchange, symbol, timeframe, digest = (told.get(name.encode(), b"").decode(errors="replace") for name in names)
+    exchange, symbol, timeframe, digest = (metadata.get(name.encode(), b"").decode(errors="replace") for name in names)
     return Origin(exchange, symbol, timeframe), digest
 
 
 def read_file(path: Path, timeframe: str = "") -> tuple[list[Candle], Origin]:
-    """Candles of a file and where they come from. `timeframe` is needed where the file does not tell; 1h by default.
+    """Candles of a file and where they come from. `timeframe` is needed where the file does not say; 1h by default.
 
     Raises UsageError where it cannot be read, is of another timeframe, or holds other candles than it says.
     """

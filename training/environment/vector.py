@@ -48,14 +48,14 @@ class VectorTradingEnv:
         self.close = torch.tensor(candles[:, 3], dtype=torch.float64, device=self.device)
         market = market_observations(features, candles)
         self.market = torch.tensor(market, dtype=torch.float32, device=self.device)
-        self.chance = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
         self.reset()
 
     def reset(self, starts: Tensor | None = None) -> Tensor:
         """Start every window anew, at the candles `starts` (N,) or at random ones: observations (N, features)."""
         last = len(self.close) - self.length
         if starts is None:
-            starts = torch.randint(last, (self.accounts,), generator=self.chance)
+            starts = torch.randint(last, (self.accounts,), generator=self.generator)
         elif starts.shape != (self.accounts,) or int(starts.min()) < 0 or int(starts.max()) >= last:
             raise ValueError(f"starts are {self.accounts} numbers from 0 to {last - 1}")
         self.index = starts.to(self.device) + torch.arange(self.length + 1, device=self.device)[:, None]

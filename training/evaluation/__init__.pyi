@@ -5,12 +5,13 @@ from .backtest import Span as Span
 from .backtest import hold_values as hold_values
 from .backtest import mix_values as mix_values
 from .backtest import policy_runs as policy_runs
+from .backtest import scripted_runs as scripted_runs
 from .backtest import span_of as span_of
 from .evaluate import _BASELINES as _BASELINES
 from .evaluate import RUNS as RUNS
-from .evaluate import evaluated as evaluated
+from .evaluate import evaluate_model as evaluate_model
+from .evaluate import evaluation_statistics as evaluation_statistics
 from .evaluate import evaluation_summary as evaluation_summary
-from .evaluate import figures as figures
 from .page import write_page as write_page
 from .statistics import HOURS_A_YEAR as HOURS_A_YEAR
 from .statistics import log_returns as log_returns

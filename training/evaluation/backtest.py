@@ -81,7 +81,7 @@ def policy_runs(
 ) -> Runs:
     """The daemon's policy on the span, once for each seed: same steps, rounding, draws and fills, R accounts at once.
 
-    `progress` is told how many bars are done. Raises ModelError where the policy's arithmetic overflows.
+    `progress` receives the number of bars done. Raises ModelError where the policy's arithmetic overflows.
     """
     accounts = (len(seeds),)
     memory = np.tile(model.policy.start(), (*accounts, 1))
@@ -137,6 +137,11 @@ def random_runs(span: Span, rules: Rules, like: Runs, seed: int = 0, slippage_bp
             break
         factor = min(factor * target / got, most)
     return runs
+
+
+def scripted_runs(span: Span, rules: Rules, wanted: NDArray[np.int64], slippage_bps: float = 0.0) -> Runs:
+    """Accounts whose actions are written down: `wanted` (n, R) at the n bars of R accounts."""
+    return _carried_out(span, rules, wanted.shape[1], partial(_as_planned, wanted), slippage_bps)
 
 
 def _as_planned(wanted: NDArray[np.int64], n: int, _balance: Array, _stocks: Array) -> NDArray[np.int64]:

@@ -36,24 +36,24 @@ _STYLE: Final[dict[Any, Any]] = {
 def figure(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
     """A figure 9 inches wide with panels one above the other, in the house's style."""
     with mpl.rc_context(_STYLE):
-        drawn = Figure(figsize=(9, 0.6 + 2.3 * sum(heights or [1] * panels)))
-        grid = drawn.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)
-        return drawn, list(grid[:, 0])
+        fig = Figure(figsize=(9, 0.6 + 2.3 * sum(heights or [1] * panels)))
+        grid = fig.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)
+        return fig, list(grid[:, 0])
 
 
-def svg(drawn: Figure) -> str:
+def svg(fig: Figure) -> str:
     """The figure as an SVG element, to put into a page."""
     buffer = io.StringIO()
     with mpl.rc_context(_STYLE):
-        drawn.savefig(buffer, format="svg", metadata={"Date": None})
+        fig.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
 
-def save(drawn: Figure, path: Path) -> None:
+def save(fig: Figure, path: Path) -> None:
     """Write the figure in the format of the path's ending."""
     with mpl.rc_context(_STYLE):
-        drawn.savefig(path, dpi=150)
+        fig.savefig(path, dpi=150)
 
 
 def days(bar_times: Sequence[int]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
@@ -117,17 +117,17 @@ def percents(axes: Axes, highest: float = 1.0) -> None:
 
 def market_chart(times: Any, closes: Array, title: str) -> Figure:
     """The price, beside where it started."""
-    drawn, (axes,) = figure(1, [1.4])
+    fig, (axes,) = figure(1, [1.4])
     line(axes, times, closes, "close", **PRICE)
     axes.axhline(closes[0], label=f"at the start, {closes[0]:,.0f}", **MIX)
     finish(axes, title, "US dollars per bitcoin")
     time_axis(axes)
-    return drawn
+    return fig
 
 
 def episodes_chart(profits: Array, smooth: int = 100) -> Figure:
     """Profit of each episode and its moving mean, beside holding, which is 0."""
-    drawn, (above, below) = figure(2, [1.2, 1.2])
+    fig, (above, below) = figure(2, [1.2, 1.2])
     episodes = np.arange(1, len(profits) + 1)
     above.plot(episodes, profits, color=POLICY["color"], lw=0.3, alpha=0.7, label="one episode")
     above.axhline(0, label="holding", **HOLD)
@@ -139,7 +139,7 @@ def episodes_chart(profits: Array, smooth: int = 100) -> Figure:
     finish(below, "The same, smoothed", "US dollars")
     below.set_xlabel("episode of up to 500 hours")
     below.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    return drawn
+    return fig
 
 
 def account_chart(times: Any, values: Array, stocks: Array, closes: Array, initial: float, hold: Array) -> Figure:
@@ -147,7 +147,7 @@ def account_chart(times: Any, values: Array, stocks: Array, closes: Array, initi
 
     `values`, `stocks`, `closes` and `hold`, the value of holding, are (n,); `initial` is how many coins holding has.
     """
-    drawn, (value, coins, share, profit) = figure(4, [1.2, 0.9, 0.9, 1])
+    fig, (value, coins, share, profit) = figure(4, [1.2, 0.9, 0.9, 1])
     line(value, times, values, "policy", **POLICY)
     line(value, times, hold, "holding", **HOLD)
     finish(value, "Total value", "US dollars")
@@ -162,14 +162,14 @@ def account_chart(times: Any, values: Array, stocks: Array, closes: Array, initi
     profit.axhline(0, label="holding", **HOLD)
     finish(profit, "Profit over holding", "US dollars")
     time_axis(profit)
-    return drawn
+    return fig
 
 
 def exposure_chart(
     times: Any, closes: Array, shares: Array, baseline: Array, label: str, unit: str = "US dollars per bitcoin"
 ) -> Figure:
     """Share in coins (n, R) against the price, beside a baseline's share (n,)."""
-    drawn, (price, share) = figure(2, [1.1, 1.1])
+    fig, (price, share) = figure(2, [1.1, 1.1])
     line(price, times, closes, "close", **PRICE)
     price.axhline(closes[0], label=f"at the start, {closes[0]:,.0f}", **MIX)
     finish(price, "Price", unit)
@@ -180,12 +180,12 @@ def exposure_chart(
     finish(share, "Share of the value in coins, mean of 24 hours", "percent")
     percents(share)
     time_axis(share)
-    return drawn
+    return fig
 
 
 def value_chart(times: Any, policy: Array, hold: Array, mix: Array) -> Figure:
     """Value of the runs (n, R) beside holding and the constant mix, and how far the policy is ahead of each."""
-    drawn, (value, ahead) = figure(2, [1.5, 1])
+    fig, (value, ahead) = figure(2, [1.5, 1])
     band(value, times, policy)
     middle = np.exp(np.log(policy).mean(1))
     line(value, times, middle, "policy", **POLICY)
@@ -197,15 +197,15 @@ def value_chart(times: Any, policy: Array, hold: Array, mix: Array) -> Figure:
     ahead.axhline(0, label="no difference", **HOLD)
     finish(ahead, "Ahead by", "log return")
     time_axis(ahead)
-    return drawn
+    return fig
 
 
 def drawdown_chart(times: Any, policy: Array, hold: Array, mix: Array) -> Figure:
     """Drawdowns (n,) of the policy, of holding and of the constant mix, as parts of the highest value before."""
-    drawn, (axes,) = figure(1, [1.3])
+    fig, (axes,) = figure(1, [1.3])
     for values, label, style in ((policy, "policy", POLICY), (hold, "holding", HOLD), (mix, "constant mix", MIX)):
         line(axes, times, -values, label, **style)
     finish(axes, "Drawdown: value below its highest so far", "percent", "lower left")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     time_axis(axes)
-    return drawn
+    return fig

@@ -31,7 +31,7 @@ class Evaluation(NamedTuple):
     seed: int
 
 
-def evaluated(
+def evaluate_model(
     model: Model,
     span: Span,
     *,
@@ -63,7 +63,7 @@ def evaluated(
     )
 
 
-def figures(done: Evaluation) -> dict[str, Any]:
+def evaluation_statistics(done: Evaluation) -> dict[str, Any]:
     """What an evaluation says, in plain numbers.
 
     `log_return`, `sharpe`, `max_drawdown` as in `statistics.summary`, `excess_log_return` over holding and
@@ -129,5 +129,7 @@ def evaluation_summary(
     rules: Rules = _RULES,
     slippage_bps: float = 0.0,
 ) -> dict[str, Any]:
-    """The figures of `evaluate` for a manifest or a comparison. Raises ModelError as `evaluated`."""
-    return figures(evaluated(model, span, mode=mode, runs=runs, seed=seed, rules=rules, slippage_bps=slippage_bps))
+    """The figures of `evaluate` for a manifest or a comparison. Raises ModelError as `evaluate_model`."""
+    return evaluation_statistics(
+        evaluate_model(model, span, mode=mode, runs=runs, seed=seed, rules=rules, slippage_bps=slippage_bps)
+    )

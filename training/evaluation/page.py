@@ -111,9 +111,9 @@ def _verdict(result: Mapping[str, Any]) -> str:
 
 def _figures(result: Mapping[str, Any]) -> str:
     def row(name: str) -> str:
-        told = result[name]
-        traded = result if name == "policy" else told
-        cells = [f"{told['log_return']:+.4f}", f"{told['sharpe']:+.2f}", f"{told['max_drawdown']:.1%}"]
+        row = result[name]
+        traded = result if name == "policy" else row
+        cells = [f"{row['log_return']:+.4f}", f"{row['sharpe']:+.2f}", f"{row['max_drawdown']:.1%}"]
         shown = [traded.get(key) for key in ("exposure", "turnover", "cost")]
         if shown[1] is None:
             shown = [result["exposure"] if name == "constant_mix" else None, None, None]

@@ -51,7 +51,7 @@ _ITERATIONS: Final = 6
 _LENGTH: Final = 500
 
 
-def measured(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, Any]:
+def run_benchmark(candles: Sequence[Candle], threads: int, rounds: int) -> dict[str, Any]:
     """Everything that the command prints: environment steps a second by the clock and by the processors' own time,
     ours as a multiple of the others' by both, and memory in bytes.
     """
@@ -213,8 +213,8 @@ def step_flop(settings: TrainingSettings) -> float:
 
 
 def _products(threads: int) -> dict[str, float]:
-    with one_thread(), WorkerPool(threads, _multiply_along, (threads,)) as team:
-        return dict(zip(("wall", "cpu"), _multiply(team.total, threads).tolist(), strict=True))
+    with one_thread(), WorkerPool(threads, _multiply_along, (threads,)) as workers:
+        return dict(zip(("wall", "cpu"), _multiply(workers.total, threads).tolist(), strict=True))
 
 
 def _multiply_along(_rank: int, total: Sum, threads: int) -> None:
@@ -258,12 +258,12 @@ def _parts(candles: Sequence[Candle]) -> dict[str, float]:
     times.append(now())
     targets = compute_targets(experience, settings.ppo, learner.total)
     clock(("rollout", "advantages"), [*times, now()])
-    for some, wanted in learner.minibatches(experience, targets) * settings.ppo.passes:
+    for batch, batch_targets in learner.minibatches(experience, targets) * settings.ppo.passes:
         times = [now()]
-        answers = learner.network(some.seen, some.at_heads, learner.room)
+        answers = learner.network(batch.seen, batch.at_heads, learner.buffers)
         times.append(now())
-        figures = losses(answers, some, wanted, settings.ppo)
-        (slope,) = torch.autograd.grad(objective(figures, settings.ppo), answers, retain_graph=True)
+        terms = losses(answers, batch, batch_targets, settings.ppo)
+        (slope,) = torch.autograd.grad(objective(terms, settings.ppo), answers, retain_graph=True)
         times.append(now())
         answers.backward(slope)
         times.append(now())

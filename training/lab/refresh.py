@@ -169,7 +169,7 @@ def gate(
 ) -> tuple[bool, list[str]]:
     """Whether the candidate may be promoted, and one sentence for each thing that was looked at.
 
-    Both are figures of `evaluation.figures` on the same held-out candles of `days` days. Looked at are the mean
+    Both are `evaluation_statistics` on the same held-out candles of `days` days. Looked at are the mean
     log return against the current model's by `limits.margin`, the turnover a day, and the largest drawdown.
     """
     looked_at: list[tuple[bool, str]] = []

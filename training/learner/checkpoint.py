@@ -75,9 +75,9 @@ def load_checkpoint(folder: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, 
         return {}, START
     try:
         with safe_open(path, framework="pt") as file:
-            told = file.metadata()
+            metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        made_by, reached = json.loads(told["recipe"]), Reached(*json.loads(told["reached"]))
+        made_by, reached = json.loads(metadata["recipe"]), Reached(*json.loads(metadata["reached"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is not a checkpoint that can be continued: {error}") from error
     if differing := sorted(set(_flat(made_by).items()) ^ set(_flat(recipe).items())):

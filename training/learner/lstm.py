@@ -52,16 +52,16 @@ def fuse(weights: Mapping[str, Tensor], sizes: NetworkSizes) -> Fused:
 
 
 class Step(NamedTuple):
-    """What one step reads and writes, each (rows, windows): views of a `Tape`, made once, as making one takes longer
+    """What one step reads and writes, each (rows, windows): views of `Buffers`, made once, as making one takes longer
     than what a narrow step computes with it.
 
-    `read` is what the gates read (the first layer's output, which is its part `body`, the output of the step before,
-    ones) and `told` what the heads read (the output of this step, which is its part `output`, ones, their inputs).
-    `gates` are the four gates `keep`, `forget`, `new` and `out`, `cell` is the cell before the step and `after` that
-    after it.
+    `gate_inputs` is what the gates read (the first layer's output, which is its part `body`, the output of the step
+    before, ones) and `head_inputs` what the heads read (the output of this step, which is its part `output`, ones,
+    their inputs). `gates` are the four gates `keep`, `forget`, `new` and `out`, `cell` is the cell before the step and
+    `after` that after it.
     """
 
-    read: Tensor
+    gate_inputs: Tensor
     body: Tensor
     gates: Tensor
     keep: Tensor
@@ -72,11 +72,11 @@ class Step(NamedTuple):
     after: Tensor
     squashed: Tensor
     output: Tensor
-    told: Tensor
+    head_inputs: Tensor
     answers: Tensor
 
 
-class Tape(NamedTuple):
+class Buffers(NamedTuple):
     """What a forward pass leaves for the backward pass.
 
     Slab t of `slabs` (states, fc1 + lstm + 1 + inputs at the heads, windows) holds what step t reads, and beside it
@@ -88,41 +88,41 @@ class Tape(NamedTuple):
     steps: list[Step]
 
 
-def tape(
+def allocate(
     sizes: NetworkSizes,
     steps: int,
     windows: int,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-) -> Tape:
-    """Room for `steps` steps of `windows` windows from a zero state, to be used again and again."""
-    return _room(sizes, steps, steps + 1, windows, device, dtype)
+) -> Buffers:
+    """Buffers for `steps` steps of `windows` windows from a zero state, to be used again and again."""
+    return _allocate(sizes, steps, steps + 1, windows, device, dtype)
 
 
-def ring(sizes: NetworkSizes, windows: int, device: torch.device | str = "cpu") -> list[Step]:
-    """Two steps, each of which leads to the other: room for any number, from a zero state, once."""
-    return _room(sizes, 2, 2, windows, device, torch.float32).steps
+def allocate_rolling(sizes: NetworkSizes, windows: int, device: torch.device | str = "cpu") -> list[Step]:
+    """Two steps, each of which leads to the other: enough for any number, from a zero state, once."""
+    return _allocate(sizes, 2, 2, windows, device, torch.float32).steps
 
 
-def _room(
+def _allocate(
     sizes: NetworkSizes, steps: int, states: int, windows: int, device: torch.device | str, dtype: torch.dtype
-) -> Tape:
+) -> Buffers:
     f, n = sizes.fc1, sizes.lstm
     at_heads = sizes.account if sizes.account_at == "heads" else 0
 
-    def room(length: int, rows: int) -> Tensor:
+    def zeros(length: int, rows: int) -> Tensor:
         return torch.zeros(length, rows, windows, device=device, dtype=dtype)
 
-    slabs, cells = room(states, f + n + 1 + at_heads), room(states, n)
+    slabs, cells = zeros(states, f + n + 1 + at_heads), zeros(states, n)
     slabs[:, f + n] = 1
-    gates, squashed, answers = room(steps, 4 * n), room(steps, n), room(steps, 4)
+    gates, squashed, answers = zeros(steps, 4 * n), zeros(steps, n), zeros(steps, 4)
     views = []
     for t in range(steps):
         here, then = slabs[t], slabs[(t + 1) % states]
         keep, forget, new, out = gates[t].view(4, n, windows)
         views.append(
             Step(
-                read=here[: f + n + 1],
+                gate_inputs=here[: f + n + 1],
                 body=here[:f],
                 gates=gates[t],
                 keep=keep,
@@ -133,11 +133,11 @@ def _room(
                 after=cells[(t + 1) % states],
                 squashed=squashed[t],
                 output=then[f : f + n],
-                told=then[f:],
+                head_inputs=then[f:],
                 answers=answers[t],
             )
         )
-    return Tape(slabs, answers, views)
+    return Buffers(slabs, answers, views)
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
@@ -156,30 +156,30 @@ def advance(fused: Fused, seen: Tensor, step: Step) -> None:
     The answers (4, windows) are three logits and the value.
     """
     torch.mm(fused.first, seen, out=step.body).relu_()
-    torch.sigmoid(product(fused.gates, step.read), out=step.gates)
+    torch.sigmoid(product(fused.gates, step.gate_inputs), out=step.gates)
     cell = torch.mul(step.forget, step.cell, out=step.after)
     cell.addcmul_(step.keep, step.new, value=4.0).sub_(step.keep, alpha=2.0)
     squashed = torch.sigmoid(cell, out=step.squashed)
     torch.mul(step.out, squashed, out=step.output).sub_(step.out, alpha=0.5)
-    torch.mm(fused.heads, step.told, out=step.answers)
+    torch.mm(fused.heads, step.head_inputs, out=step.answers)
 
 
 class Unroll(torch.autograd.Function):
     """Answers (steps, 4, windows) from a zero state, and the gradients of the weights.
 
     `seen` is (steps, inputs + 1, windows) and ends with a row of ones, `at_heads` (steps, inputs at the heads,
-    windows). `room` is overwritten: go backward before the next forward pass on it. The inputs get no gradient.
+    windows). `buffers` is overwritten: go backward before the next forward pass on it. The inputs get no gradient.
     """
 
     @staticmethod
-    def forward(ctx: Any, seen: Tensor, at_heads: Tensor, room: Tape, *fused: Tensor) -> Tensor:  # noqa: D102
-        ctx.seen, ctx.room = seen, room
+    def forward(ctx: Any, seen: Tensor, at_heads: Tensor, buffers: Buffers, *fused: Tensor) -> Tensor:  # noqa: D102
+        ctx.seen, ctx.buffers = seen, buffers
         ctx.save_for_backward(*fused)
         weights = Fused(*fused)
-        room.slabs[1:, room.slabs.shape[1] - at_heads.shape[1] :] = at_heads
-        for now, step in zip(seen.unbind(), room.steps, strict=True):
+        buffers.slabs[1:, buffers.slabs.shape[1] - at_heads.shape[1] :] = at_heads
+        for now, step in zip(seen.unbind(), buffers.steps, strict=True):
             advance(weights, now, step)
-        return room.answers.clone()
+        return buffers.answers.clone()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
@@ -194,10 +194,10 @@ class Unroll(torch.autograd.Function):
         d_gates = slopes.new_empty(4 * n, slopes.shape[2])
         d_keep, d_forget, d_new, d_out = d_gates.view(4, n, -1)
         for seen, slope, step in zip(
-            reversed(ctx.seen.unbind()), reversed(slopes.unbind()), reversed(ctx.room.steps), strict=True
+            reversed(ctx.seen.unbind()), reversed(slopes.unbind()), reversed(ctx.buffers.steps), strict=True
         ):
             d_output = below[f:].addmm_(to_output, slope)
-            heads.addmm_(slope, step.told.T)
+            heads.addmm_(slope, step.head_inputs.T)
             torch.sub(step.squashed, 0.5, out=d_out).mul_(d_output)
             torch.mul(d_output, step.out, out=scratch)
             _sigmoid_backward(scratch, step.squashed, grad_input=scratch)
@@ -208,7 +208,7 @@ class Unroll(torch.autograd.Function):
             torch.mul(step.keep, scratch, out=d_new)
             cell.mul_(step.forget)
             _sigmoid_backward(d_gates, step.gates, grad_input=d_gates)
-            gates.add_(product(d_gates, step.read.T))
+            gates.add_(product(d_gates, step.gate_inputs.T))
             below = product(to_below, d_gates)
             body = below[:f]
             _threshold_backward(body, step.body, 0, grad_input=body)

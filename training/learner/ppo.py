@@ -14,7 +14,7 @@ from torch import Tensor
 from bot.model import Array, get_features
 from bot.trading import rules_of
 from training.environment import TimingEnv, TrainingMarket, VectorTradingEnv
-from training.learner.lstm import tape
+from training.learner.lstm import allocate
 from training.learner.network import Network, initial, sizes_of
 from training.learner.rollout import RolloutBatch, collect
 from training.learner.settings import PpoSettings, TrainingSettings
@@ -98,16 +98,16 @@ class Learner:
         ppo = settings.ppo
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=ppo.learning_rate, eps=1e-5)
         self.env = windows(settings, settings.windows.count // processes, device)
-        self.room = tape(sizes, self.env.length, self.env.accounts // ppo.minibatches, device)
+        self.buffers = allocate(sizes, self.env.length, self.env.accounts // ppo.minibatches, device)
 
     def iterate(self, iteration: int, iterations: int) -> tuple[Progress, Tensor]:
         """Collect and learn once: how it went, and the profits of this process's windows.
 
-        Chance depends on seed, process and iteration alone, so a run that was interrupted goes on as if it had not.
+        Randomness depends on seed, process and iteration alone, so a run that was interrupted goes on as if it had not.
         """
         words = np.random.SeedSequence([self.seed, self.rank, iteration]).generate_state(1, np.uint64)
-        chance = torch.Generator().manual_seed(int(words[0]))
-        experience = collect(self.env, self.network, chance)
+        generator = torch.Generator().manual_seed(int(words[0]))
+        experience = collect(self.env, self.network, generator)
         targets = compute_targets(experience, self.settings.ppo, self.total)
         if self.settings.ppo.anneal:
             for group in self.optimizer.param_groups:
@@ -121,21 +121,21 @@ class Learner:
         last one.
         """
         ppo = self.settings.ppo
-        told, updates = torch.zeros(6), 0
+        totals, updates = torch.zeros(6), 0
         for _ in range(ppo.passes):
             divergence = 0.0
-            for some, wanted in self.minibatches(experience, targets):
-                figures = self._learn(some, wanted)
-                told += figures
-                divergence += float(figures[3]) / ppo.minibatches
+            for batch, batch_targets in self.minibatches(experience, targets):
+                terms = self._learn(batch, batch_targets)
+                totals += terms
+                divergence += float(terms[3]) / ppo.minibatches
                 updates += 1
             if ppo.target_kl and divergence > ppo.target_kl:
                 break
-        return told / updates, updates
+        return totals / updates, updates
 
     def minibatches(self, experience: RolloutBatch, targets: Targets) -> list[tuple[RolloutBatch, Targets]]:
         """The windows in parts, in their order: they started anywhere, so any part of them is a random one."""
-        size = self.room.slabs.shape[2]
+        size = self.buffers.slabs.shape[2]
         parts = [slice(start, start + size) for start in range(0, self.env.accounts, size)]
         return [
             (
@@ -146,19 +146,19 @@ class Learner:
         ]
 
     def _learn(self, experience: RolloutBatch, targets: Targets) -> Tensor:
-        answers = self.network(experience.seen, experience.at_heads, self.room)
-        figures = losses(answers, experience, targets, self.settings.ppo)
+        answers = self.network(experience.seen, experience.at_heads, self.buffers)
+        terms = losses(answers, experience, targets, self.settings.ppo)
         self.optimizer.zero_grad()
-        objective(figures, self.settings.ppo).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        objective(terms, self.settings.ppo).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         parameters = list(self.network.parameters())
-        flat = torch.cat([figures.detach(), *(_gradient(parameter).flatten() for parameter in parameters)])
+        flat = torch.cat([terms.detach(), *(_gradient(parameter).flatten() for parameter in parameters)])
         flat = self.total(flat) / self.processes
-        figures, *gradients = torch.split(flat, [5, *(parameter.numel() for parameter in parameters)])
+        terms, *gradients = torch.split(flat, [5, *(parameter.numel() for parameter in parameters)])
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient.view_as(parameter)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.ppo.max_gradient_norm)
         self.optimizer.step()
-        return torch.cat([figures, norm[None]]).cpu()
+        return torch.cat([terms, norm[None]]).cpu()
 
     def _progress(self, experience: RolloutBatch, targets: Targets, learned: Tensor, updates: int) -> Progress:
         count = torch.bincount(experience.actions.flatten().int(), minlength=3) / experience.actions.numel()
@@ -172,7 +172,7 @@ def _gradient(parameter: Tensor) -> Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
-def advantages(rewards: Tensor, values: Tensor, ruined: Tensor, gamma: float, gae_lambda: float) -> Tensor:
+def compute_gae(rewards: Tensor, values: Tensor, ruined: Tensor, gamma: float, gae_lambda: float) -> Tensor:
     """Generalised advantage estimates (T, N) (Schulman et al. 2016) of rewards (T, N) and values (T + 1, N).
 
     The end of a window is a cut: what would have followed is worth the last value. Ruin is a death: nothing follows.
@@ -188,9 +188,9 @@ def advantages(rewards: Tensor, values: Tensor, ruined: Tensor, gamma: float, ga
 
 def compute_targets(experience: RolloutBatch, ppo: PpoSettings, total: Sum) -> Targets:
     """Advantages, normalised over all the living steps of all processes, and returns."""
-    raw = advantages(experience.rewards, experience.values, experience.ruined, ppo.gamma, ppo.gae_lambda)
+    raw = compute_gae(experience.rewards, experience.values, experience.ruined, ppo.gamma, ppo.gae_lambda)
     nothing = torch.zeros_like(experience.values)
-    raw_idle = advantages(experience.moves, nothing, experience.ruined, ppo.gamma, ppo.gae_lambda)
+    raw_idle = compute_gae(experience.moves, nothing, experience.ruined, ppo.gamma, ppo.gae_lambda)
     returns = raw + experience.values[:-1]
     raw = raw - experience.exposures * raw_idle
     dead = experience.ruined.cumsum(0) - experience.ruined.long() > 0
@@ -219,6 +219,6 @@ def losses(answers: Tensor, experience: RolloutBatch, targets: Targets, ppo: Ppo
     return torch.stack([(figure * weight).sum() for figure in (-gain, error, entropy, divergence, clipped)])
 
 
-def objective(figures: Tensor, ppo: PpoSettings) -> Tensor:
-    """The loss that is minimised, from the figures of `losses`."""
-    return figures[0] + ppo.value_coefficient * figures[1] - ppo.entropy_coefficient * figures[2]
+def objective(terms: Tensor, ppo: PpoSettings) -> Tensor:
+    """The loss that is minimised, from the terms of `losses`."""
+    return terms[0] + ppo.value_coefficient * terms[1] - ppo.entropy_coefficient * terms[2]

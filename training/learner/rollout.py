@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from training.environment import VectorTradingEnv
-from training.learner.lstm import Fused, advance, ring
+from training.learner.lstm import Fused, advance, allocate_rolling
 from training.learner.network import Network
 
 
@@ -43,15 +43,15 @@ def market_seen(env: VectorTradingEnv, network: Network) -> Tensor:
 
 
 @torch.no_grad()
-def collect(env: VectorTradingEnv, network: Network, chance: torch.Generator) -> RolloutBatch:
-    """Play one window in every account of `env`, from starts and with actions that `chance` draws.
+def collect(env: VectorTradingEnv, network: Network, generator: torch.Generator) -> RolloutBatch:
+    """Play one window in every account of `env`, from starts and with actions that `generator` draws.
 
     Rewards and moves are in multiples of the environment's `unit`.
     """
-    env.begin(chance)
-    draws = torch.rand(env.length, env.accounts, generator=chance).to(env.device)
+    env.begin(generator)
+    draws = torch.rand(env.length, env.accounts, generator=generator).to(env.device)
     fused = Fused(*(weight.detach() for weight in network.fused()))
-    steps = ring(network.sizes, env.accounts, env.device)
+    steps = allocate_rolling(network.sizes, env.accounts, env.device)
     seen = market_seen(env, network)
     market, held = env.market.shape[1], network.sizes.account
     at_heads = torch.zeros(env.length + 1, network.at_heads, env.accounts, device=env.device)
@@ -65,14 +65,14 @@ def collect(env: VectorTradingEnv, network: Network, chance: torch.Generator) ->
         step = steps[t % 2]
         account = env.observe_account().T
         if network.at_heads:
-            at_heads[t] = step.told[-held:] = account
+            at_heads[t] = step.head_inputs[-held:] = account
         else:
             seen[t, market : market + held] = account
         advance(fused, seen[t], step)
         answers[t] = step.answers
         if t < env.length:
             exposures[t] = env.exposure()
-            actions[t] = drawn(answers[t, :3], draws[t])
+            actions[t] = sample_actions(answers[t, :3], draws[t])
             reward, ruined[t] = env.act(actions[t])
             rewards[t] = reward / env.unit
     log_probs = log_prob(answers[:-1, :3], actions)
@@ -90,7 +90,7 @@ def collect(env: VectorTradingEnv, network: Network, chance: torch.Generator) ->
     )
 
 
-def drawn(logits: Tensor, draws: Tensor) -> Tensor:
+def sample_actions(logits: Tensor, draws: Tensor) -> Tensor:
     """Actions (N,) that uniform numbers (N,) fall on: below p_hold hold, below p_hold + p_buy buy, else sell."""
     weights = (logits - logits.amax(0)).exp_().cumsum_(0)
     mark = draws * weights[2]

@@ -16,10 +16,10 @@ from training.learner.workers import WorkerPool
 _KEPT: Final = 100
 
 Report = Callable[[Reached, Progress, float], None]
-"""Told after each iteration how far the run is, how the iteration went, and its learning rate."""
+"""Called after each iteration: how far the run is, how the iteration went, and its learning rate."""
 
 
-def follow(
+def run_worker(
     rank: int,
     total: Sum,
     windows: Windows,
@@ -60,11 +60,11 @@ def learn(
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     with ExitStack() as stack:
         stack.enter_context(one_thread())
-        team = stack.enter_context(WorkerPool(threads, follow, (windows, settings, seed, threads, span, arrays)))
-        learner = Learner(windows, settings, seed=seed, device=device, processes=threads, total=team.total)
+        workers = stack.enter_context(WorkerPool(threads, run_worker, (windows, settings, seed, threads, span, arrays)))
+        learner = Learner(windows, settings, seed=seed, device=device, processes=threads, total=workers.total)
         if state:
             restore(learner, state)
-        team.total(torch.zeros(1))  # the clock starts when everybody is ready
+        workers.total(torch.zeros(1))  # the clock starts once all workers are ready
         began = time.perf_counter() - reached.seconds
         for iteration in span:
             progress, profits = learner.iterate(iteration, iterations)

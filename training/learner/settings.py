@@ -126,15 +126,15 @@ def load_training_settings(file: Path | None = None, preset: str = "default") ->
 
     Raises UsageError that names the key where one is unknown, of another type, out of range or does not fit another.
     """
-    told = read_toml(file, DEFAULT_FILE, "training settings")
+    sections = read_toml(file, DEFAULT_FILE, "training settings")
     for section, fixed in (BENCH if preset == "bench" else {}).items():
-        told[section] = {**told.get(section, {}), **fixed}
-    return parse(told)
+        sections[section] = {**sections.get(section, {}), **fixed}
+    return parse(sections)
 
 
-def parse(told: dict[str, Any]) -> TrainingSettings:
+def parse(sections: dict[str, Any]) -> TrainingSettings:
     """Settings from plain sections of keys; raises UsageError as above."""
-    settings = validate_settings(told, TrainingSettings, "training settings")
+    settings = validate_settings(sections, TrainingSettings, "training settings")
     if settings.windows.count % settings.ppo.minibatches:
         raise UsageError("training settings: windows.count is not a multiple of ppo.minibatches")
     try:

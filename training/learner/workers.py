@@ -18,7 +18,7 @@ from torch import Tensor
 from bot.errors import HourhandError
 
 Work = Callable[..., None]
-"""What a process does: called with its rank, its way to add up, and the arguments given to the team."""
+"""What a process does: called with its rank, its way to add up, and the arguments given to the pool."""
 
 
 class WorkerPool:
@@ -55,7 +55,7 @@ class WorkerPool:
             for pipe in self._pipes:
                 pipe.send_bytes(content)
         except (EOFError, OSError) as error:
-            raise HourhandError("a training process has ended; continue with --resume") from error
+            raise HourhandError("a training process has died; continue with --resume") from error
         return everyone.to(mine.device)
 
     def __enter__(self) -> Self:

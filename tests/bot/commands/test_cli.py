@@ -35,9 +35,9 @@ def printed(capsys: Run, *arguments: str) -> Any:
     """What a command that succeeds prints as JSON: one object, and nothing else."""
     capsys.readouterr()
     assert main([*arguments, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert isinstance(told, dict)
-    return told
+    result = json.loads(capsys.readouterr().out)
+    assert isinstance(result, dict)
+    return result
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -72,29 +72,29 @@ def test_wrong_usage_ends_with_2(capsys: Run, arguments: list[str]) -> None:
 
 
 def test_status(capsys: Run, ledger: Path) -> None:
-    told = printed(capsys, "status")
+    result = printed(capsys, "status")
     last = rows_at(f"sqlite:///{ledger}")["decisions"][-1]
     close = generate_candles(40, seed=5, holes=0, quiet=0)[-1].close
-    assert (told["account"], told["bar_time"], told["model_id"]) == ("main", last[1], MODEL.model_id)
-    assert [told[name] for name in ("balance", "stocks", "value", "hold_value")] == list(last[12:16])
-    assert told["close"] == close
-    assert told["excess"] == last[14] - last[15]
-    assert told["stocks_pct"] == 100 * last[13] * close / last[14]
-    assert told["bars"] == 30
-    assert told["trades"] == len(rows_at(f"sqlite:///{ledger}")["fills"])
-    assert told["lag_seconds"] == pytest.approx(1577836800 - last[1] - HOUR, abs=5)
-    assert told["state"] == "stopped"
+    assert (result["account"], result["bar_time"], result["model_id"]) == ("main", last[1], MODEL.model_id)
+    assert [result[name] for name in ("balance", "stocks", "value", "hold_value")] == list(last[12:16])
+    assert result["close"] == close
+    assert result["excess"] == last[14] - last[15]
+    assert result["stocks_pct"] == 100 * last[13] * close / last[14]
+    assert result["bars"] == 30
+    assert result["trades"] == len(rows_at(f"sqlite:///{ledger}")["fills"])
+    assert result["lag_seconds"] == pytest.approx(1577836800 - last[1] - HOUR, abs=5)
+    assert result["state"] == "stopped"
     assert main(["status"]) == 0
     assert "2020-01-02T15:00:00Z" in capsys.readouterr().out
-    assert [account["account"] for account in told["accounts"]] == ["main"]
-    assert {*told["accounts"][0], "accounts"} == set(told)
+    assert [account["account"] for account in result["accounts"]] == ["main"]
+    assert {*result["accounts"][0], "accounts"} == set(result)
 
 
 def test_trades(capsys: Run, ledger: Path) -> None:
     fills = rows_at(f"sqlite:///{ledger}")["fills"]
-    told = printed(capsys, "trades")["trades"]
-    assert [tuple(fill.values()) for fill in told] == [fill[1:] for fill in fills]
-    assert printed(capsys, "trades", "--last", "2")["trades"] == told[-2:]
+    result = printed(capsys, "trades")["trades"]
+    assert [tuple(fill.values()) for fill in result] == [fill[1:] for fill in fills]
+    assert printed(capsys, "trades", "--last", "2")["trades"] == result[-2:]
     capsys.readouterr()
     assert main(["trades"]) == 0
     assert capsys.readouterr().out.count("\n") == len(fills) + 1
@@ -104,8 +104,8 @@ def test_trades(capsys: Run, ledger: Path) -> None:
 def test_export_in_every_format_is_the_table(capsys: Run, ledger: Path, table: str) -> None:
     rows = [[c.hex() if isinstance(c, bytes) else c for c in row] for row in rows_at(f"sqlite:///{ledger}")[table]]
     for ending in ("csv", "json", "parquet"):
-        told = printed(capsys, "export", table, "--out", f"out.{ending}")
-        assert told == {"table": table, "rows": len(rows), "out": f"out.{ending}"}
+        result = printed(capsys, "export", table, "--out", f"out.{ending}")
+        assert result == {"table": table, "rows": len(rows), "out": f"out.{ending}"}
     as_json = json.loads(Path("out.json").read_text())
     assert [list(row.values()) for row in as_json] == rows
     assert [list(row.values()) for row in pq.read_table("out.parquet").to_pylist()] == rows
@@ -132,7 +132,7 @@ def test_replay_verify_and_backup(capsys: Run, ledger: Path) -> None:
     save_model(MODEL, Path("model"))
     rows = [",".join(map(repr, candle[:6])) for candle in generate_candles(40, seed=5, holes=0, quiet=0)]
     Path("candles.csv").write_text("\n".join(["t,o,h,l,c,v", *rows]))
-    told = printed(
+    result = printed(
         capsys,
         "replay",
         "--candles",
@@ -144,15 +144,15 @@ def test_replay_verify_and_backup(capsys: Run, ledger: Path) -> None:
         "--ledger",
         "sqlite:///new.sqlite",
     )
-    assert set(told) >= {"bars", "trades", "value", "hold_value", "excess", "bars_per_second", "last_bar_time"}
-    assert told["bars"] == 30
+    assert set(result) >= {"bars", "trades", "value", "hold_value", "excess", "bars_per_second", "last_bar_time"}
+    assert result["bars"] == 30
     mine, old = rows_at("sqlite:///new.sqlite"), rows_at(f"sqlite:///{ledger}")
     assert mine == old
-    assert told["value"] == mine["decisions"][-1][14]
+    assert result["value"] == mine["decisions"][-1][14]
     assert printed(capsys, "verify", "--ledger", "sqlite:///new.sqlite") == PROVEN
-    told = printed(capsys, "backup", "copy.sqlite")
+    result = printed(capsys, "backup", "copy.sqlite")
     assert rows_at("sqlite:///copy.sqlite") == old
-    assert told["bytes"] == Path("copy.sqlite").stat().st_size
+    assert result["bytes"] == Path("copy.sqlite").stat().st_size
     assert main(["backup", "copy.sqlite"]) == 2
 
 
@@ -163,9 +163,9 @@ def test_verify_ends_with_4_where_a_cell_was_altered(capsys: Run, ledger: Path, 
     connection.close()
     capsys.readouterr()
     assert main(["verify", "--json", "--ledger", f"sqlite:///{altered}"]) == 4
-    told = json.loads(capsys.readouterr().out)
-    assert told["bars"] == 30
-    assert told["differences"] == len(told["details"]) > 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["bars"] == 30
+    assert result["differences"] == len(result["details"]) > 1
     assert main(["verify", "--ledger", f"sqlite:///{altered}"]) == 4
     assert "balance is" in capsys.readouterr().out
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo import Plot, Voice, perform
+from bot.demo import Narrator, Scenario, run_demo
 from bot.demo.chart import chart
-from bot.demo.performance import summary
-from bot.demo.play import HOUR, Story
+from bot.demo.run import summary
+from bot.demo.scenario import HOUR, ScenarioResult
 from bot.model import SHIPPED_POINTER
 from bot.trading import Decision
 from tests.harness import environment, hourhand, rows_at, settings_of
 
 ROOT = Path(__file__).parents[3]
-SHORT = Plot(bars=100, outage=4, kill=70, hole=86)
+SHORT = Scenario(bars=100, outage=4, kill=70, hole=86)
 
 
 def decision(hour: int, reason: str = "policy", value: float = 20_000.0) -> Decision:
@@ -28,10 +28,10 @@ def decision(hour: int, reason: str = "policy", value: float = 20_000.0) -> Deci
     )
 
 
-def a_true_story() -> tuple[Story, list[Decision]]:
+def a_successful_run() -> tuple[ScenarioResult, list[Decision]]:
     reasons = {13: "missed", 14: "missed", 20: "synthetic"}
     decisions = [decision(hour, reasons.get(hour, "policy")) for hour in range(10, 22)]
-    return Story(
+    return ScenarioResult(
         first=10 * HOUR,
         last=21 * HOUR,
         hole=20 * HOUR,
@@ -41,7 +41,7 @@ def a_true_story() -> tuple[Story, list[Decision]]:
         killed_with=-signal.SIGKILL,
         resumed_at=19 * HOUR,
         stopped_with=0,
-        said=Counter(d.bar_time for d in decisions),
+        bar_lines=Counter(d.bar_time for d in decisions),
         events=Counter(exchange_error=3, exchange_recovered=1),
     ), decisions
 
@@ -49,20 +49,20 @@ def a_true_story() -> tuple[Story, list[Decision]]:
 def test_a_short_performance(tmp_path: Path) -> None:
     stream = io.StringIO()
     settings = settings_of(policy={"model": str(SHIPPED_POINTER)})
-    told = perform(tmp_path, settings, Voice(stream), SHORT)
+    outcome = run_demo(tmp_path, settings, Narrator(stream), SHORT)
     said = stream.getvalue()
-    untrue = [check for check, is_true in told["checks"].items() if not is_true]
+    untrue = [check for check, is_true in outcome["checks"].items() if not is_true]
     # On a machine that stands still for seconds, hours on end of this clock, the daemon rightly misses more.
     assert untrue in ([], ["missed in the outage, and only there"]), said
-    assert told["ok"] == (not untrue)
-    assert told["bars"] == SHORT.bars
-    assert told["synthetic"] == 1
-    assert told["missed"] > 0
-    assert told["killed_bar_time"] == told["resumed_bar_time"]
-    assert told["differences"] == 0
+    assert outcome["ok"] == (not untrue)
+    assert outcome["bars"] == SHORT.bars
+    assert outcome["synthetic"] == 1
+    assert outcome["missed"] > 0
+    assert outcome["killed_bar_time"] == outcome["resumed_bar_time"]
+    assert outcome["differences"] == 0
     rows = rows_at(f"sqlite:///{tmp_path}/ledger.sqlite")
     assert len(rows["decisions"]) == SHORT.bars
-    assert len(rows["fills"]) == told["trades"]
+    assert len(rows["fills"]) == outcome["trades"]
     assert "kill -9" in said
     assert "$ hourhand status\naccount      main\n" in said
     assert "\x1b" not in said
@@ -70,33 +70,33 @@ def test_a_short_performance(tmp_path: Path) -> None:
 
 
 def test_every_check_can_fail() -> None:
-    plot = Plot(bars=12)
-    story, decisions = a_true_story()
-    assert all(summary(plot, story, decisions, 0, 0)["checks"].values())
+    scenario = Scenario(bars=12)
+    result, decisions = a_successful_run()
+    assert all(summary(scenario, result, decisions, 0, 0)["checks"].values())
 
-    def failed(told: dict[str, object], name: str) -> bool:
-        checks = told["checks"]
+    def failed(outcome: dict[str, object], name: str) -> bool:
+        checks = outcome["checks"]
         assert isinstance(checks, dict)
-        return not told["ok"] and [check for check, is_true in checks.items() if not is_true] == [name]
+        return not outcome["ok"] and [check for check, is_true in checks.items() if not is_true] == [name]
 
-    every, there, killed, very, hole, stopped, derived = summary(plot, story, decisions, 0, 0)["checks"]
-    assert failed(summary(plot, story, decisions, 0, 1), derived)
-    story.said[15 * HOUR] += 1
-    assert failed(summary(plot, story, decisions, 0, 0), every)
-    story, decisions = a_true_story()
-    assert failed(summary(Plot(bars=13), story, decisions, 0, 0), every)
-    assert failed(summary(plot, story, [*decisions[:-1], decision(21, "missed")], 0, 0), there)
-    story.half_bar_left = True
-    assert failed(summary(plot, story, decisions, 0, 0), killed)
-    story, decisions = a_true_story()
-    story.resumed_at += HOUR
-    assert failed(summary(plot, story, decisions, 0, 0), very)
-    story, decisions = a_true_story()
-    story.hole -= HOUR
-    assert failed(summary(plot, story, decisions, 0, 0), hole)
-    story, decisions = a_true_story()
-    story.stopped_with = 1
-    assert failed(summary(plot, story, decisions, 0, 0), stopped)
+    every, there, killed, very, hole, stopped, derived = summary(scenario, result, decisions, 0, 0)["checks"]
+    assert failed(summary(scenario, result, decisions, 0, 1), derived)
+    result.bar_lines[15 * HOUR] += 1
+    assert failed(summary(scenario, result, decisions, 0, 0), every)
+    result, decisions = a_successful_run()
+    assert failed(summary(Scenario(bars=13), result, decisions, 0, 0), every)
+    assert failed(summary(scenario, result, [*decisions[:-1], decision(21, "missed")], 0, 0), there)
+    result.half_bar_left = True
+    assert failed(summary(scenario, result, decisions, 0, 0), killed)
+    result, decisions = a_successful_run()
+    result.resumed_at += HOUR
+    assert failed(summary(scenario, result, decisions, 0, 0), very)
+    result, decisions = a_successful_run()
+    result.hole -= HOUR
+    assert failed(summary(scenario, result, decisions, 0, 0), hole)
+    result, decisions = a_successful_run()
+    result.stopped_with = 1
+    assert failed(summary(scenario, result, decisions, 0, 0), stopped)
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_checked_sorts_and_drops_equal_duplicates(run: list[Candle], chance: obj
 
 
 def test_two_candles_of_one_bar_that_differ_are_refused() -> None:
-    with pytest.raises(BadCandlesError, match="7200 is there twice"):
+    with pytest.raises(BadCandlesError, match="7200 appears twice"):
         validate_candles([GOOD, GOOD._replace(volume=4.0)], HOUR)
 
 

@@ -28,7 +28,7 @@ HANGING = {"timeout", "trickle", "trickle_headers"}
 NONSENSE = FAULTS - NOTICED_NOT_WRONG - PLAUSIBLE - REFUSING - HANGING
 
 
-def standing(at: float) -> Clock:
+def frozen_clock(at: float) -> Clock:
     return Clock(start=at, source=lambda: 0.0, simulated=True)
 
 
@@ -39,7 +39,7 @@ def feed_of(exchange: LoopbackExchange, timeout: float = 30.0, **changes: Any) -
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[LoopbackExchange]:
-    with LoopbackExchange(CANDLES, standing(NOW)) as exchange:
+    with LoopbackExchange(CANDLES, frozen_clock(NOW)) as exchange:
         yield exchange
 
 
@@ -70,14 +70,14 @@ def test_a_poll_is_one_request_once_the_markets_are_known(exchange: LoopbackExch
 
 @pytest.mark.parametrize("into_the_bar", [0.0, 3599.999])
 def test_a_candle_is_closed_from_the_second_on_that_its_bar_ends(into_the_bar: float) -> None:
-    with LoopbackExchange(CANDLES, standing(START + 200 * HOUR + into_the_bar)) as exchange:
+    with LoopbackExchange(CANDLES, frozen_clock(START + 200 * HOUR + into_the_bar)) as exchange:
         assert feed_of(exchange).closed_candles(SINCE) == RIGHT
 
 
 def test_a_candle_that_closes_while_it_is_asked_for_is_left_for_the_next_time() -> None:
     ticks = iter([START + 200 * HOUR - 0.001])
     clock = Clock(source=lambda: next(ticks, START + 200 * HOUR + 0.001), simulated=True)
-    with LoopbackExchange(CANDLES, standing(START + 200 * HOUR - 0.001)) as exchange:
+    with LoopbackExchange(CANDLES, frozen_clock(START + 200 * HOUR - 0.001)) as exchange:
         feed = Feed(ExchangeSettings(base_url=exchange.url), clock)
         assert feed.closed_candles(SINCE)[-1] == CANDLES[198]
 
@@ -99,7 +99,7 @@ def test_never_empty(exchange: LoopbackExchange) -> None:
 
 def test_pages_go_on_over_more_candles_than_a_page_holds() -> None:
     candles = generate_candles(25_000, seed=2, bar=60, quiet=0)
-    with LoopbackExchange(candles, standing(START + 24_000 * 60 + 5), bar=60) as exchange:
+    with LoopbackExchange(candles, frozen_clock(START + 24_000 * 60 + 5), bar=60) as exchange:
         feed = feed_of(exchange, timeframe="1m")
         pages = list(feed.pages(START, START + 22_000 * 60))
         assert [len(page) > 0 for page in pages] == [True] * 3
@@ -112,7 +112,7 @@ def test_pages_go_on_over_more_candles_than_a_page_holds() -> None:
 def test_pages_may_be_empty() -> None:
     candles = generate_candles(25_000, seed=2, bar=60, holes=0)
     late = candles[24_000:]  # history starts late
-    with LoopbackExchange(late, standing(START + 25_000 * 60), bar=60) as exchange:
+    with LoopbackExchange(late, frozen_clock(START + 25_000 * 60), bar=60) as exchange:
         feed = feed_of(exchange, timeframe="1m")
         assert list(chain.from_iterable(feed.pages(START, START + 25_000 * 60))) == late
         exchange.candles = []
@@ -162,17 +162,20 @@ def test_plausible_faults_are_left_to_those_who_know_more(exchange: LoopbackExch
     exchange.fault = Fault("stale")
     assert feed.closed_candles(SINCE) == RIGHT[:-3]
     exchange.fault = Fault("gap")
-    told = feed.closed_candles(SINCE)
-    assert set(told) < set(RIGHT)
+    fetched = feed.closed_candles(SINCE)
+    assert set(fetched) < set(RIGHT)
     exchange.fault = Fault("print_10x")
     *others, last = feed.closed_candles(SINCE)
     assert others == RIGHT[:-1]
     assert last.close == 10 * RIGHT[-1].close
     exchange.fault = Fault("revision")
-    told = feed.closed_candles(SINCE)
-    assert [candle.bar_time for candle in told] == [candle.bar_time for candle in RIGHT]
-    assert [candle != right for candle, right in zip(told, RIGHT, strict=True)] == [*[False] * (len(RIGHT) - 1), True]
-    assert told[-1].volume == 2 * RIGHT[-1].volume
+    fetched = feed.closed_candles(SINCE)
+    assert [candle.bar_time for candle in fetched] == [candle.bar_time for candle in RIGHT]
+    assert [candle != right for candle, right in zip(fetched, RIGHT, strict=True)] == [
+        *[False] * (len(RIGHT) - 1),
+        True,
+    ]
+    assert fetched[-1].volume == 2 * RIGHT[-1].volume
 
 
 @pytest.mark.parametrize(
@@ -197,22 +200,22 @@ def test_skew_is_the_distance_to_the_exchanges_clock(
     feed = feed_of(exchange)
     feed.closed_candles(SINCE)
     exchange.fault = Fault(fault)
-    told = feed.closed_candles(SINCE)
+    fetched = feed.closed_candles(SINCE)
     assert feed.skew == (None if skew is None else pytest.approx(skew, abs=2.1))
     # What has closed here and not there has not closed.
-    assert told == (RIGHT[:-2] if fault == "clock_behind" else RIGHT)
+    assert fetched == (RIGHT[:-2] if fault == "clock_behind" else RIGHT)
 
 
 def test_a_clock_that_is_behind_does_not_take_the_exchanges_candles_for_the_future() -> None:
-    with LoopbackExchange(CANDLES, standing(NOW)) as exchange:
-        feed = Feed(ExchangeSettings(base_url=exchange.url), standing(NOW - 10 * HOUR))
+    with LoopbackExchange(CANDLES, frozen_clock(NOW)) as exchange:
+        feed = Feed(ExchangeSettings(base_url=exchange.url), frozen_clock(NOW - 10 * HOUR))
         assert feed.closed_candles(SINCE) == RIGHT[:-10]
         assert feed.skew == pytest.approx(-10 * HOUR, abs=2.1)
 
 
 def test_a_real_date_says_nothing_about_a_simulated_clock() -> None:
     with LoopbackExchange(CANDLES[:201], Clock()) as exchange:
-        feed = Feed(ExchangeSettings(base_url=exchange.url), standing(NOW))
+        feed = Feed(ExchangeSettings(base_url=exchange.url), frozen_clock(NOW))
         assert feed.closed_candles(SINCE) == RIGHT
         assert feed.skew is None
 

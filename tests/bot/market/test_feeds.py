@@ -232,12 +232,12 @@ NEARLY = st.lists(
 
 
 def test_whatever_comes_back_it_is_an_error_or_candles_that_were_served() -> None:
-    told: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
 
     @settings(max_examples=100, deadline=None)
     @given(candles=JUNK | NEARLY | st.binary(max_size=40), everything=st.booleans())
     def holds(candles: Any, everything: bool) -> None:
-        told.update(candles=candles, everything=everything)
+        answer.update(candles=candles, everything=everything)
         try:
             found = feed_of(url).closed_candles(START + 960 * HOUR)
         except ExchangeError as error:
@@ -248,8 +248,8 @@ def test_whatever_comes_back_it_is_an_error_or_candles_that_were_served() -> Non
         served = {(int(cells[0]) // 1000, cells[5]) for cells in candles}
         assert {(candle.bar_time, candle.volume) for candle in found} <= served
 
-    lists = bitfinex(lambda _: told["candles"])
-    with answering(lambda path, query: told["candles"] if told["everything"] else lists(path, query)) as url:
+    lists = bitfinex(lambda _: answer["candles"])
+    with answering(lambda path, query: answer["candles"] if answer["everything"] else lists(path, query)) as url:
         holds()
 
 

@@ -76,7 +76,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "misaligned.csv": (first_row(t=60), "multiple of 3600"),
     "negative.csv": (first_row(l=-1.0), "not positive"),
     "upside_down.csv": (first_row(h=1.0), "outside of high and low"),
-    "conflict.csv": (text(SHORT, [ROWS[0], [*ROWS[0][:5], 77.0]]), "there twice"),
+    "conflict.csv": (text(SHORT, [ROWS[0], [*ROWS[0][:5], 77.0]]), "appears twice"),
     "binary.csv": (b"t,o,h,l,c,v\n\xff\xfe\x00", "no usable candles"),
     "truncated.csv.gz": (gzip.compress(text(SHORT, ROWS).encode())[:-20], "no usable candles"),
     "plain.csv.gz": (text(SHORT, ROWS), "no usable candles"),

@@ -87,12 +87,12 @@ def test_no_wrong_row_under_a_fault_and_none_missing_after_it(
         recovered(poller)
         world.dial.now = START + (NOW + 1) * HOUR + 30
         world.exchange.fault = Fault(name, "all" if on == "all" else "candles")
-        told = [polled(poller), polled(poller)]
+        polls = [polled(poller), polled(poller)]
         assert is_part_of(world.rows(), right[0])
         if name in HARMLESS | {"revision"}:
-            assert told == [3, 0]
+            assert polls == [3, 0]
         elif name not in {"stale", "print_10x"}:
-            assert told == [None, None]
+            assert polls == [None, None]
         world.exchange.fault = None
         recovered(poller)
         assert world.rows() == right[0]
@@ -206,8 +206,8 @@ def test_an_answer_with_a_hole_is_asked_for_twice(world: World, right: list[Rows
         answers: list[list[Candle]] = []
 
         def forgetful(since: int) -> list[Candle]:
-            told = ask(since)
-            answers.append(told[:-2] + told[-1:] if not answers else told)
+            candles = ask(since)
+            answers.append(candles[:-2] + candles[-1:] if not answers else candles)
             return answers[-1]
 
         poller.feed.closed_candles = forgetful  # type: ignore[method-assign]

@@ -25,23 +25,25 @@ def times(hours: int, factor: float) -> Candle:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 29), st.sets(st.integers(0, 29)), st.sets(st.integers(0, 29)))
-def test_a_plan_is_whole_and_what_is_stored_stays(newest: int, gone: set[int], revised: set[int]) -> None:
+def test_the_run_is_whole_and_what_is_stored_stays(newest: int, gone: set[int], revised: set[int]) -> None:
     stored = CANDLES[: newest + 1]
-    told = [
+    fetched = [
         candle._replace(volume=candle.volume * 2) if i in revised else candle
         for i, candle in enumerate(CANDLES)
         if i not in gone
     ]
-    plan = reconcile(stored, told, HOUR, never)
-    assert plan.suspect is None
-    assert plan.run[: newest + 1] == stored
-    assert [candle.bar_time for candle in plan.run] == [CANDLES[0].bar_time + i * HOUR for i in range(len(plan.run))]
+    reconciled = reconcile(stored, fetched, HOUR, never)
+    assert reconciled.suspect is None
+    assert reconciled.run[: newest + 1] == stored
+    assert [candle.bar_time for candle in reconciled.run] == [
+        CANDLES[0].bar_time + i * HOUR for i in range(len(reconciled.run))
+    ]
     last = max([newest, *(i for i in range(30) if i not in gone)])
-    assert len(plan.run) == last + 1
-    synthetic = {i for i, candle in enumerate(plan.run) if candle.synthetic}
+    assert len(reconciled.run) == last + 1
+    synthetic = {i for i, candle in enumerate(reconciled.run) if candle.synthetic}
     assert synthetic == {i for i in gone if newest < i < last}
-    assert sum(bars for _, bars in plan.gaps) == len(synthetic)
-    assert [before.bar_time for before, _ in plan.revisions] == [
+    assert sum(bars for _, bars in reconciled.gaps) == len(synthetic)
+    assert [before.bar_time for before, _ in reconciled.revisions] == [
         CANDLES[i].bar_time for i in sorted(revised - gone) if i <= newest
     ]
 
@@ -55,22 +57,22 @@ def test_a_suspect_at_the_end_waits_unless_it_is_believed(believed: bool, length
         return believed
 
     odd = times(5, 2.2)
-    plan = reconcile(CANDLES[:3], [*CANDLES[:5], odd], HOUR, ticker)
-    assert len(plan.run) == length
-    assert plan.suspect == (None if believed else odd)
+    reconciled = reconcile(CANDLES[:3], [*CANDLES[:5], odd], HOUR, ticker)
+    assert len(reconciled.run) == length
+    assert reconciled.suspect == (None if believed else odd)
     assert asked == [odd]
 
 
 def test_a_suspect_that_a_later_candle_confirms_is_taken() -> None:
-    told = [*CANDLES[:5], times(5, 2.2), times(6, 2.2)]
-    assert reconcile(CANDLES[:3], told, HOUR, never).run == told
+    fetched = [*CANDLES[:5], times(5, 2.2), times(6, 2.2)]
+    assert reconcile(CANDLES[:3], fetched, HOUR, never).run == fetched
 
 
 def test_a_late_trade_in_an_hour_that_was_taken_for_empty_is_a_revision() -> None:
     stored = [*CANDLES[:3], flat_candle(CANDLES[2], HOUR), CANDLES[4]]
-    plan = reconcile(stored, CANDLES[:6], HOUR, never)
-    assert plan.revisions == [(stored[3], CANDLES[3])]
-    assert plan.run == [*stored, CANDLES[5]]
+    reconciled = reconcile(stored, CANDLES[:6], HOUR, never)
+    assert reconciled.revisions == [(stored[3], CANDLES[3])]
+    assert reconciled.run == [*stored, CANDLES[5]]
     still_empty = Candle(*stored[3][:6])
     assert reconcile(stored, [*CANDLES[:3], still_empty], HOUR, never).revisions == []
 

@@ -56,12 +56,12 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, model: Model) -> None:
     assert sorted(path.name for path in (tmp_path / "deep" / "model").iterdir()) == [MANIFEST, WEIGHTS]
 
 
-def told(model: Model) -> tuple[Tensors, NetworkSpec]:
+def tensors_and_network(model: Model) -> tuple[Tensors, NetworkSpec]:
     return load_tensors(model.weights), NetworkSpec(8, 6)
 
 
 def test_the_id_is_of_what_the_model_does_and_of_nothing_else() -> None:
-    tensors, network = told(MODEL)
+    tensors, network = tensors_and_network(MODEL)
     assert build_model(tensors, network, ARTICLE, training={"seed": 9}, evaluation={"x": 1}).model_id == MODEL.model_id
     assert build_model(dict(reversed(tensors.items())), network, ARTICLE).model_id == MODEL.model_id
     changed = tensors | {"fc_v.bias": tensors["fc_v.bias"] + 1}
@@ -222,7 +222,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(folder: Path, tmp_path
 
 
 def test_weights_that_do_not_fit_make_no_model() -> None:
-    tensors, network = told(MODEL)
+    tensors, network = tensors_and_network(MODEL)
     with pytest.raises(ModelError, match="does not fit"):
         build_model(tensors, network, RETURNS)
     with pytest.raises(ModelError, match="not finite"):

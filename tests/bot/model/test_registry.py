@@ -57,9 +57,9 @@ def held(pointer: Path) -> list[str]:
 def test_promotions_and_rollbacks_go_forth_and_back(pointer: Path) -> None:
     registry.promote(pointer, IDS[1], 20.0)
     registry.promote(pointer, IDS[2], 30.0)
-    told = registry.promote(pointer, IDS[2], 40.0)  # it is current already
-    assert (told.model_id, told.since) == (IDS[2], 30.0)
-    assert [(entry.model_id, entry.since) for entry in told.before] == [(IDS[0], 10.0), (IDS[1], 20.0)]
+    current = registry.promote(pointer, IDS[2], 40.0)  # it is current already
+    assert (current.model_id, current.since) == (IDS[2], 30.0)
+    assert [(entry.model_id, entry.since) for entry in current.before] == [(IDS[0], 10.0), (IDS[1], 20.0)]
     assert registry.resolve_model(pointer) == pointer.parent / IDS[2]
 
     assert registry.rollback(pointer, 50.0).model_id == IDS[1]
@@ -118,10 +118,10 @@ def test_publish_copies_and_does_not_promote(pointer: Path, tmp_path: Path) -> N
     model = model_of(9)
     save_model(model, tmp_path / "run")
     for _ in range(2):
-        told = load_model(tmp_path / "run")
-        dry_run(told, generate_candles(50, seed=1))
-        registry.publish(pointer, told)
-        assert told.model_id == model.model_id
+        loaded = load_model(tmp_path / "run")
+        dry_run(loaded, generate_candles(50, seed=1))
+        registry.publish(pointer, loaded)
+        assert loaded.model_id == model.model_id
     assert registry.model_ids(pointer) == sorted([*IDS, model.model_id])
     assert load_model(pointer.parent / model.model_id).weights == model.weights
     assert read_pointer(pointer).model_id == IDS[0]
@@ -173,7 +173,7 @@ def test_a_bad_model_is_neither_published_nor_promoted_nor_rolled_back_to(
     assert held(pointer) == before
 
     spoil(MODELS[1], kind, pointer.parent / BAD_ID, crater)
-    for refused in (registry.promote, lambda *told: registry.shadow(*told[:2])):
+    for refused in (registry.promote, lambda *arguments: registry.shadow(*arguments[:2])):
         with pytest.raises(ModelError, match=KINDS[kind]):
             refused(pointer, BAD_ID, 20.0)
     pointer.write_text(json.dumps({"model_id": IDS[0], "before": [{"model_id": BAD_ID, "since": 1.0}]}))
@@ -186,15 +186,15 @@ def test_a_bad_model_is_neither_published_nor_promoted_nor_rolled_back_to(
 def test_the_command_refuses_in_one_sentence_and_runs_nothing(pointer: Path, tmp_path: Path) -> None:
     crater = tmp_path / "crater"
     bad = spoil(MODELS[1], "pickled", tmp_path / "bad", crater)
-    told = hourhand("models", "publish", str(bad), cwd=tmp_path, HOURHAND_POLICY__MODEL=str(pointer))
-    assert (told.returncode, told.stdout, len(told.stderr.splitlines())) == (5, "", 1)
+    process = hourhand("models", "publish", str(bad), cwd=tmp_path, HOURHAND_POLICY__MODEL=str(pointer))
+    assert (process.returncode, process.stdout, len(process.stderr.splitlines())) == (5, "", 1)
     assert not crater.exists()
 
 
 def test_a_pointer_that_is_none_is_refused(pointer: Path) -> None:
     for nonsense in (b"", b"{", b'{"model_id": 3}', b"\xff", b"[]"):
         pointer.write_bytes(nonsense)
-        with pytest.raises(ModelError, match="no pointer"):
+        with pytest.raises(ModelError, match="nor a pointer"):
             registry.resolve_model(pointer)
 
 
@@ -219,9 +219,9 @@ def test_processes_that_promote_at_once_lose_nothing(pointer: Path) -> None:
         assert process.communicate() == ("", "")
         assert process.returncode == 0
     # Each of them always promoted another model than its last, so all the 120 changed something, and all are there.
-    told = read_pointer(pointer)
-    assert len(told.before) == 120
-    assert all(before.model_id != now.model_id for before, now in pairwise(told.before))
+    current = read_pointer(pointer)
+    assert len(current.before) == 120
+    assert all(before.model_id != now.model_id for before, now in pairwise(current.before))
 
 
 KILLED = """
@@ -278,8 +278,8 @@ def test_without_room_to_write_everything_stays_as_it_was(pointer: Path, tmp_pat
     save_model(model_of(9), tmp_path / "run")
     before, content = held(pointer), pointer.read_bytes()
     for what, sentence in ((IDS[1], "could not be written"), (tmp_path / "run", "could not be copied")):
-        told, errors = start(FULL, pointer, what).communicate()
-        assert (sentence in told, errors) == (True, "")
+        stdout, errors = start(FULL, pointer, what).communicate()
+        assert (sentence in stdout, errors) == (True, "")
         assert held(pointer) == before
         assert pointer.read_bytes() == content
 

@@ -90,10 +90,10 @@ def test_processes_that_make_it_at_once_make_it_once(folder: Path) -> None:
 
 
 def git(*arguments: str, cwd: Path, code: int = 0) -> str:
-    told = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    variables = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"]
     done = subprocess.run(
-        ["git", *identity, *arguments], cwd=cwd, env=os.environ | told, capture_output=True, text=True, check=False
+        ["git", *identity, *arguments], cwd=cwd, env=os.environ | variables, capture_output=True, text=True, check=False
     )
     assert done.returncode == code, done.stderr
     return done.stderr

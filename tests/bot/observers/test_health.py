@@ -75,11 +75,11 @@ def test_the_command_asks_the_ledger_and_the_clock(
         assert capsys.readouterr().out == ("healthy: the newest decided bar, 2020-01-02T06:00:00Z, closed 10 min ago\n")
         monkeypatch.setenv("HOURHAND_CLOCK", f"@{BAR + 2 * HOUR + 3000}")
         assert main(["health", "--json"]) == 1
-        told = json.loads(capsys.readouterr().out)
-        assert told["healthy"] is False
-        assert told["bar_time"] == BAR
-        assert told["lag_seconds"] == pytest.approx(HOUR + 3000, abs=30)
-        assert told["sentence"].endswith("closed 1 h 50 min ago, 1 h 15 min are allowed")
+        result = json.loads(capsys.readouterr().out)
+        assert result["healthy"] is False
+        assert result["bar_time"] == BAR
+        assert result["lag_seconds"] == pytest.approx(HOUR + 3000, abs=30)
+        assert result["sentence"].endswith("closed 1 h 50 min ago, 1 h 15 min are allowed")
 
 
 def test_a_ledger_that_is_not_there_is_not_healthy_and_wrong_settings_are_wrong_settings(tmp_path: Path) -> None:

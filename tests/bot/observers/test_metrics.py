@@ -49,16 +49,16 @@ def ask(url: str) -> tuple[int, str]:
 
 def samples(url: str) -> dict[tuple[str, ...], float]:
     """Every sample of /metrics: its name and the values of its labels, by the labels' names."""
-    told: dict[tuple[str, ...], float] = {}
+    values: dict[tuple[str, ...], float] = {}
     for family in text_string_to_metric_families(ask(f"{url}/metrics")[1]):
         for sample in family.samples:
-            told[sample.name, *(value for _, value in sorted(sample.labels.items()))] = sample.value
-    return told
+            values[sample.name, *(value for _, value in sorted(sample.labels.items()))] = sample.value
+    return values
 
 
 def watch(poller: Poller, metrics: Metrics) -> Observers:
     poller.observers = Observers([metrics])
-    poller.observers.stands(poller.account_states)
+    poller.observers.on_accounts(poller.account_states)
     return poller.observers
 
 
@@ -66,32 +66,32 @@ def test_every_figure_is_the_ledgers(tmp_path: Path) -> None:
     with world_of(tmp_path) as world, watched(world) as (metrics, url), world.poller(model_of(11)) as poller:
         observers = watch(poller, metrics)
         world.run(poller, range(30, 40), second=42.0)
-        poller.observers.happened("poll_failed", cause="exchange")
-        poller.observers.happened("model_rejected", error="bad")
+        poller.observers.on_event("poll_failed", cause="exchange")
+        poller.observers.on_event("model_rejected", error="bad")
         observers.close(WAIT)
         decisions = world.rows()["decisions"]
         last = dict(zip(COLUMNS, decisions[-1], strict=True))
-        told = samples(url)
+        gauges = samples(url)
         for name in ("balance", "stocks", "value", "hold_value", "state_value"):
-            assert told[f"hourhand_{name}", "main"] == last[name]
+            assert gauges[f"hourhand_{name}", "main"] == last[name]
         for action in ("hold", "buy", "sell"):
-            assert told["hourhand_probability", "main", action] == last[f"p_{action}"]
+            assert gauges["hourhand_probability", "main", action] == last[f"p_{action}"]
         close = world.exchange.candles[39].close
-        assert told["hourhand_exposure_ratio", "main"] == pytest.approx(last["stocks"] * close / last["value"])
-        assert told["hourhand_bar_time_seconds", "main"] == START + 39 * HOUR
-        assert told["hourhand_decision_delay_seconds", "main"] == 42.0
-        assert told["hourhand_lag_seconds", "main"] == 42.0
-        assert told["hourhand_bar_age_seconds", "main"] == HOUR + 42.0
-        assert told["hourhand_model_info", "main", last["model_id"]] == 1
-        counted = {key: value for key, value in told.items() if key[0] == "hourhand_decisions_total"}
+        assert gauges["hourhand_exposure_ratio", "main"] == pytest.approx(last["stocks"] * close / last["value"])
+        assert gauges["hourhand_bar_time_seconds", "main"] == START + 39 * HOUR
+        assert gauges["hourhand_decision_delay_seconds", "main"] == 42.0
+        assert gauges["hourhand_lag_seconds", "main"] == 42.0
+        assert gauges["hourhand_bar_age_seconds", "main"] == HOUR + 42.0
+        assert gauges["hourhand_model_info", "main", last["model_id"]] == 1
+        counted = {key: value for key, value in gauges.items() if key[0] == "hourhand_decisions_total"}
         assert sum(counted.values()) == 10
         for (_, _, action, reason), value in counted.items():
             assert value == sum((row[2], row[3]) == (action, reason) for row in decisions)
-        assert told["hourhand_commit_seconds_count",] == 10
-        assert told["hourhand_poll_errors_total", "exchange"] == 1
-        assert told["hourhand_poll_errors_total", "ledger"] == 0
-        assert told["hourhand_model_changes_total", "rejected"] == 1
-        assert told["process_resident_memory_bytes",] > 1e7
+        assert gauges["hourhand_commit_seconds_count",] == 10
+        assert gauges["hourhand_poll_errors_total", "exchange"] == 1
+        assert gauges["hourhand_poll_errors_total", "ledger"] == 0
+        assert gauges["hourhand_model_changes_total", "rejected"] == 1
+        assert gauges["process_resident_memory_bytes",] > 1e7
 
 
 def test_health_is_the_age_of_the_bar_not_of_the_process(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_health_is_the_age_of_the_bar_not_of_the_process(tmp_path: Path) -> None
         world.dial.now += 3 * HOUR
         code, sentence = ask(f"{url}/healthz")
         assert (code, sentence.split(":")[0]) == (503, "not healthy")
-        told = samples(url)
-        assert told["hourhand_healthy",] == 0
-        assert told["hourhand_lag_seconds", "main"] == 30 + 3 * HOUR
+        gauges = samples(url)
+        assert gauges["hourhand_healthy",] == 0
+        assert gauges["hourhand_lag_seconds", "main"] == 30 + 3 * HOUR
 
 
 def test_a_restart_shows_what_the_ledger_knows_before_the_next_bar(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_restart_shows_what_the_ledger_knows_before_the_next_bar(tmp_path: Pat
         value = world.rows()["decisions"][-1][COLUMNS.index("value")]
         with watched(world) as (metrics, url), world.poller(model_of(11)) as poller:
             watch(poller, metrics).close(WAIT)
-            told = samples(url)
-            assert told["hourhand_value", "main"] == value
-            assert told["hourhand_bar_time_seconds", "main"] == START + 35 * HOUR
+            gauges = samples(url)
+            assert gauges["hourhand_value", "main"] == value
+            assert gauges["hourhand_bar_time_seconds", "main"] == START + 35 * HOUR
             assert ask(f"{url}/healthz")[0] == 200
 
 
@@ -155,7 +155,7 @@ def test_a_taken_port_is_a_warning(tmp_path: Path, log_lines: list[Any]) -> None
     with socket.create_server(("127.0.0.1", 0)) as taken, world_of(tmp_path) as world:
         port = taken.getsockname()[1]
         observers = make_observers(world.settings(health={"port": port}), world.dial.clock, stays=True)
-        observers.happened("gap")
+        observers.on_event("gap")
     assert [line["event"] for line in log_lines] == ["metrics_off"]
     assert str(port) in log_lines[0]["error"]
 

@@ -44,8 +44,8 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.answer(f"{told['title']}\n{told['message']}")
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self.answer(f"{body['title']}\n{body['message']}")
 
             def do_GET(self) -> None:
                 self.answer(self.path)
@@ -82,13 +82,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 @contextmanager
-def told(world: World, receiver: Receiver, **notify: Any) -> Iterator[tuple[Poller, Notifier]]:
+def notified_poller(world: World, receiver: Receiver, **notify: Any) -> Iterator[tuple[Poller, Notifier]]:
     """A poller whose bars a notifier is told of at once, in this thread; the test calls `tick`."""
     notify = {"urls": f"json://{receiver.address}/key", "every_seconds": 0} | notify
     with world.poller(TRADES) as poller:
         notifier = Notifier(world.settings(notify=notify), world.dial.clock)
         poller.observers = Straight(notifier)
-        poller.observers.stands(poller.account_states)
+        poller.observers.on_accounts(poller.account_states)
         yield poller, notifier
 
 
@@ -99,18 +99,18 @@ class Straight(Observers):
         super().__init__()
         self.observer = observer
 
-    def stands(self, account_states: Any) -> None:
-        self.observer.stands(account_states)
+    def on_accounts(self, account_states: Any) -> None:
+        self.observer.on_accounts(account_states)
 
-    def decided(self, entries: Any, seconds: float) -> None:
-        self.observer.decided(entries, seconds)
+    def on_bar(self, entries: Any, seconds: float) -> None:
+        self.observer.on_bar(entries, seconds)
 
-    def happened(self, kind: str, **detail: Any) -> None:
-        self.observer.happened(kind, detail)
+    def on_event(self, kind: str, **detail: Any) -> None:
+        self.observer.on_event(kind, detail)
 
 
 def test_a_fill_is_told_as_the_ledger_has_it(tmp_path: Path, receiver: Receiver) -> None:
-    with world_of(tmp_path) as world, told(world, receiver, summary=False) as (poller, notifier):
+    with world_of(tmp_path) as world, notified_poller(world, receiver, summary=False) as (poller, notifier):
         world.run(poller, range(30, 36))
         fills = world.rows()["fills"]
         assert fills
@@ -125,7 +125,10 @@ def test_a_fill_is_told_as_the_ledger_has_it(tmp_path: Path, receiver: Receiver)
 
 
 def test_fills_and_summaries_can_be_turned_off(tmp_path: Path, receiver: Receiver) -> None:
-    with world_of(tmp_path) as world, told(world, receiver, fills=False, summary=False) as (poller, notifier):
+    with (
+        world_of(tmp_path) as world,
+        notified_poller(world, receiver, fills=False, summary=False) as (poller, notifier),
+    ):
         world.run(poller, range(22, 26))
         assert world.rows()["fills"]
         assert not notifier.tick(last=True)
@@ -138,7 +141,7 @@ def test_the_day_is_summed_up_when_its_last_bar_is_decided_even_by_a_later_proce
     with world_of(tmp_path) as world:
         with world.poller(TRADES) as poller:
             world.run(poller, range(20, 40))
-        with told(world, receiver, fills=False) as (poller, notifier):
+        with notified_poller(world, receiver, fills=False) as (poller, notifier):
             world.run(poller, range(40, 47))
             assert not notifier.tick(last=False)
             world.run(poller, [47, 48])
@@ -157,11 +160,11 @@ def test_the_day_is_summed_up_when_its_last_bar_is_decided_even_by_a_later_proce
 
 
 def test_messages_are_collected_between_two_of_them(tmp_path: Path, receiver: Receiver) -> None:
-    with world_of(tmp_path) as world, told(world, receiver, every_seconds=1e6) as (_, notifier):
-        notifier.happened("exchange_error", {"error": "first", "failures": 1, "for_seconds": 0})
+    with world_of(tmp_path) as world, notified_poller(world, receiver, every_seconds=1e6) as (_, notifier):
+        notifier.on_event("exchange_error", {"error": "first", "failures": 1, "for_seconds": 0})
         assert notifier.tick(last=False)
         for number in range(40):
-            notifier.happened("exchange_error", {"error": f"later {number}"})
+            notifier.on_event("exchange_error", {"error": f"later {number}"})
             assert not notifier.tick(last=False)
         assert len(receiver.all()) == 1
         assert notifier.tick(last=True)
@@ -171,13 +174,13 @@ def test_messages_are_collected_between_two_of_them(tmp_path: Path, receiver: Re
 
 
 def test_a_refused_message_is_sent_again_with_what_came_later(tmp_path: Path, receiver: Receiver) -> None:
-    with world_of(tmp_path) as world, told(world, receiver) as (_, notifier):
+    with world_of(tmp_path) as world, notified_poller(world, receiver) as (_, notifier):
         receiver.status = 500
-        notifier.happened("model_rejected", {"error": "bad weights"})
+        notifier.on_event("model_rejected", {"error": "bad weights"})
         with pytest.raises(OSError, match="500"):
             notifier.tick(last=False)
         receiver.status = 200
-        notifier.happened("model_swapped", {"before": "a", "now": "b"})
+        notifier.on_event("model_swapped", {"before": "a", "now": "b"})
         assert notifier.tick(last=False)
         refused, sent = receiver.all()
         assert "a model was refused, the one before trades on: bad weights" in refused
@@ -186,7 +189,10 @@ def test_a_refused_message_is_sent_again_with_what_came_later(tmp_path: Path, re
 
 
 def test_bars_that_stay_away_are_told_once_and_when_they_come_again(tmp_path: Path, receiver: Receiver) -> None:
-    with world_of(tmp_path) as world, told(world, receiver, fills=False, summary=False) as (poller, notifier):
+    with (
+        world_of(tmp_path) as world,
+        notified_poller(world, receiver, fills=False, summary=False) as (poller, notifier),
+    ):
         world.run(poller, [30])
         assert not notifier.tick(last=False)
         world.dial.now += HOUR + 910
@@ -226,12 +232,12 @@ class Heard(Observers):
         self.bars: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.said: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def decided(self, entries: Any, seconds: float) -> None:
-        super().decided(entries, seconds)
+    def on_bar(self, entries: Any, seconds: float) -> None:
+        super().on_bar(entries, seconds)
         self.bars.put(entries[0].step.decision.bar_time)
 
-    def news(self, now: float) -> Iterator[Any]:
-        for kind, detail in super().news(now):
+    def outage_events(self, now: float) -> Iterator[Any]:
+        for kind, detail in super().outage_events(now):
             self.said.put((kind, detail))
             yield kind, detail
 
@@ -338,7 +344,7 @@ def test_a_broken_address_sends_nothing_twice_to_a_good_one(tmp_path: Path, rece
         settings = world.settings(notify={"urls": urls, "every_seconds": 0})
         broken, good = (Notifier(settings, world.dial.clock, number) for number in (1, 2))
         for notifier in (broken, good):
-            notifier.happened("failed", {"error": "once"})
+            notifier.on_event("failed", {"error": "once"})
         for _ in range(3):
             with pytest.raises(OSError, match="address number 1"):
                 broken.tick(last=False)
@@ -356,7 +362,7 @@ def test_a_ping_carries_its_name_and_password_in_a_header(receiver: Receiver) ->
 
 
 def test_the_day_is_told_with_the_newest_link(tmp_path: Path, receiver: Receiver) -> None:
-    with world_of(tmp_path) as world, told(world, receiver, fills=False) as (poller, notifier):
+    with world_of(tmp_path) as world, notified_poller(world, receiver, fills=False) as (poller, notifier):
         world.run(poller, range(44, 48))
         assert notifier.tick(last=False)
         newest = world.rows()["decisions"][-1]

@@ -26,15 +26,15 @@ class Odd:
         self.calls: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.ticked: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
-    def stands(self, account_states: Sequence[AccountState]) -> None:
-        self.calls.put(("stands", [account.bar_time for account in account_states]))
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
+        self.calls.put(("accounts", [account.bar_time for account in account_states]))
 
-    def decided(self, entries: Sequence[DecidedBar], seconds: float) -> None:
+    def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:
         assert seconds > 0
         self.calls.put(("decided", [entry.step.decision.bar_time for entry in entries]))
         self.does()
 
-    def happened(self, kind: str, detail: Mapping[str, Any]) -> None:
+    def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         self.calls.put((kind, dict(detail)))
         self.does()
 
@@ -47,8 +47,8 @@ def fails() -> None:
     raise RuntimeError("no")
 
 
-def news(observers: Observers, now: float = 0.0) -> list[Any]:
-    return list(observers.news(now))
+def outage_events(observers: Observers, now: float = 0.0) -> list[Any]:
+    return list(observers.outage_events(now))
 
 
 def test_bars_and_events_arrive_in_order(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_bars_and_events_arrive_in_order(tmp_path: Path) -> None:
         poller.note("stopped", pid=1)
     observers.close(WAIT)
     start = world.exchange.candles[0].bar_time
-    told = [odd.calls.get(timeout=WAIT) for _ in range(odd.calls.qsize())]
-    assert told == [
+    calls = [odd.calls.get(timeout=WAIT) for _ in range(odd.calls.qsize())]
+    assert calls == [
         *(("decided", [start + hour * HOUR]) for hour in (30, 31, 32, 33)),
         ("stopped", {"pid": 1}),
     ]
@@ -80,7 +80,7 @@ def test_one_that_hangs_or_fails_delays_no_bar_and_no_other(tmp_path: Path) -> N
         assert stuck.calls.get(timeout=WAIT)[0] == "decided"
         assert [bad.calls.get(timeout=WAIT)[0] for _ in range(2)] == ["decided", "decided"]
         assert stuck.calls.empty()
-        down = dict(news(observers))
+        down = dict(outage_events(observers))
         assert down["stuck_down"]["error"] == "no answer in 0 s"
     free.set()
     observers.close(WAIT)
@@ -90,38 +90,38 @@ def test_an_outage_is_told_once_and_its_end_too() -> None:
     odd = Odd("odd", fails)
     observers = Observers([odd])
     for _ in range(3):
-        observers.happened("gap", bars=1)
+        observers.on_event("gap", bars=1)
     observers.close(WAIT)
-    assert news(observers, 100.0) == [
+    assert outage_events(observers, 100.0) == [
         ("odd_down", {"error": "RuntimeError: no", "failures": 1, "for_seconds": 0}),
         ("odd_up", {"failures": 3, "for_seconds": 0}),  # the last tick, at the end, reached it
     ]
-    assert news(observers, 200.0) == []
+    assert outage_events(observers, 200.0) == []
 
 
 def test_what_a_hanging_one_cannot_take_is_dropped_and_counted() -> None:
     free = threading.Event()
     odd = Odd("odd", free.wait)
     observers = Observers([odd], hangs=0.0)
-    observers.happened("first")
+    observers.on_event("first")
     odd.calls.get(timeout=WAIT)
     for number in range(1005):
-        observers.happened("more", number=number)
-    assert [kind for kind, _ in news(observers, 5.0)] == ["odd_down"]
+        observers.on_event("more", number=number)
+    assert [kind for kind, _ in outage_events(observers, 5.0)] == ["odd_down"]
     free.set()
     while odd.calls.get(timeout=WAIT) != ("more", {"number": 999}):
         pass
     odd.ticked.get(timeout=WAIT)
     observers.close(WAIT)
-    told = dict(news(observers, 65.0))
-    assert told["odd_up"]["dropped"] == 5
-    assert told["odd_up"]["for_seconds"] == 60
+    events = dict(outage_events(observers, 65.0))
+    assert events["odd_up"]["dropped"] == 5
+    assert events["odd_up"]["for_seconds"] == 60
 
 
 def test_the_end_does_not_wait_for_one_that_hangs() -> None:
     free = threading.Event()
     observers = Observers([Odd("odd", free.wait)])
-    observers.happened("first")
+    observers.on_event("first")
     observers.close(0.0)
     assert any(thread.name == "odd" for thread in threading.enumerate())
     free.set()
@@ -132,5 +132,5 @@ def test_nobody_is_told_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
     observers = make_observers(settings_of(), Clock(), stays=True)
     assert threading.active_count() == before
-    observers.happened("gap")
-    assert news(observers) == []
+    observers.on_event("gap")
+    assert outage_events(observers) == []

@@ -32,18 +32,18 @@ def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def compared(capsys: pytest.CaptureFixture[str], *names: str) -> dict[str, object]:
     assert main(["compare", "--json", *(word for name in names for word in ("--account", name))]) == 0
-    told: dict[str, object] = json.loads(capsys.readouterr().out)
-    return told
+    result: dict[str, object] = json.loads(capsys.readouterr().out)
+    return result
 
 
 def test_the_hours_are_those_that_all_have(capsys: pytest.CaptureFixture[str]) -> None:
-    told = compared(capsys, "main", "early", "late")
-    assert (told["first"], told["last"], told["bars"]) == (CANDLES[50].bar_time, CANDLES[249].bar_time, 200)
-    assert [(row["account"], row["bars"], row["first"]) for row in told["accounts"]] == [  # type: ignore[attr-defined]
+    result = compared(capsys, "main", "early", "late")
+    assert (result["first"], result["last"], result["bars"]) == (CANDLES[50].bar_time, CANDLES[249].bar_time, 200)
+    assert [(row["account"], row["bars"], row["first"]) for row in result["accounts"]] == [  # type: ignore[attr-defined]
         (name, 200, CANDLES[50].bar_time) for name in ("main", "early", "late")
     ]
-    holds = {row["hold_log_return"] for row in told["accounts"]}  # type: ignore[attr-defined]
-    assert holds == {told["hold"]["log_return"]}  # type: ignore[index]
+    holds = {row["hold_log_return"] for row in result["accounts"]}  # type: ignore[attr-defined]
+    assert holds == {result["hold"]["log_return"]}  # type: ignore[index]
 
 
 def test_differences_are_against_holding_and_the_own_mix(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,8 +53,8 @@ def test_differences_are_against_holding_and_the_own_mix(capsys: pytest.CaptureF
 
 
 def test_an_account_alone_has_all_its_hours(capsys: pytest.CaptureFixture[str]) -> None:
-    told = compared(capsys, "late")
-    assert (told["first"], told["bars"]) == (CANDLES[50].bar_time, 350)
+    result = compared(capsys, "late")
+    assert (result["first"], result["bars"]) == (CANDLES[50].bar_time, 350)
 
 
 def test_accounts_without_common_hours_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,9 +16,9 @@ from bot.cli import main
 from bot.errors import UsageError
 from bot.ledger import Ledger, account_summary, open_reader, open_writer
 from bot.market import fill_gaps
-from bot.report import Event, common, figures, render_page, thinned
+from bot.report import Event, account_statistics, align_histories, render_page, thinned
 from bot.report.charts import BUCKETS, Line, Marks, Panel, chart, means, ticks
-from bot.report.history import AccountHistory, account_names, course, drawdowns, mix, months
+from bot.report.history import AccountHistory, account_names, drawdowns, mix, months, read_history
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
@@ -54,9 +54,9 @@ def ledger(file: Path) -> Ledger:
 
 def read(ledger: Ledger, *names: str) -> list[AccountHistory]:
     with ledger.reading() as connection:
-        courses = [course(connection, name) for name in names]
+        histories = [read_history(connection, name) for name in names]
     ledger.close()
-    return courses
+    return histories
 
 
 # ---- figures
@@ -64,7 +64,7 @@ def read(ledger: Ledger, *names: str) -> list[AccountHistory]:
 
 def test_the_figures_follow_from_the_ledgers_rows(file: Path, ledger: Ledger) -> None:
     (main_account,) = read(ledger, "main")
-    told = figures(main_account)
+    result = account_statistics(main_account)
     rows = rows_at(f"sqlite:///{file}")
     decisions = [row for row in rows["decisions"] if row[0] == "main"]
     fills = [row for row in rows["fills"] if row[0] == "main"]
@@ -76,33 +76,33 @@ def test_the_figures_follow_from_the_ledgers_rows(file: Path, ledger: Ledger) ->
     mixed = math.prod(1 + share * (close[now] / close[before] - 1) for before, now in pairwise(bars))
     highest = [max(values[: place + 1]) for place in range(len(values))]
 
-    assert told["bars"] == len(bars) == len(RUN) - WARMUP
-    assert (told["first"], told["last"]) == (bars[0], bars[-1])
-    assert told["value"] == decisions[-1][14]
-    assert told["hold_value"] == decisions[-1][15]
-    assert told["excess"] == decisions[-1][14] - decisions[-1][15]
-    assert told["log_return"] == pytest.approx(math.log(values[-1] / values[0]), rel=1e-12)
-    assert told["exposure"] == pytest.approx(share, rel=1e-12)
-    assert told["constant_mix_log_return"] == pytest.approx(math.log(mixed), rel=1e-9)
+    assert result["bars"] == len(bars) == len(RUN) - WARMUP
+    assert (result["first"], result["last"]) == (bars[0], bars[-1])
+    assert result["value"] == decisions[-1][14]
+    assert result["hold_value"] == decisions[-1][15]
+    assert result["excess"] == decisions[-1][14] - decisions[-1][15]
+    assert result["log_return"] == pytest.approx(math.log(values[-1] / values[0]), rel=1e-12)
+    assert result["exposure"] == pytest.approx(share, rel=1e-12)
+    assert result["constant_mix_log_return"] == pytest.approx(math.log(mixed), rel=1e-9)
     hold = math.log(decisions[-1][15] / decisions[0][15])
-    assert told["excess_log_return"] == pytest.approx(math.log(values[-1] / values[0]) - hold, rel=1e-9)
-    assert told["timing_log_return"] == pytest.approx(math.log(values[-1] / values[0] / mixed), rel=1e-9)
-    assert told["max_drawdown"] == pytest.approx(
+    assert result["excess_log_return"] == pytest.approx(math.log(values[-1] / values[0]) - hold, rel=1e-9)
+    assert result["timing_log_return"] == pytest.approx(math.log(values[-1] / values[0] / mixed), rel=1e-9)
+    assert result["max_drawdown"] == pytest.approx(
         max(1 - v / h for v, h in zip(values, highest, strict=True)), rel=1e-12
     )
-    assert told["trades"] == len(fills) > 100
-    assert told["commission"] == pytest.approx(sum(fill[6] for fill in fills), rel=1e-12)
-    assert told["slippage"] == 0.0
-    assert told["synthetic"] == sum(candle.synthetic for candle in RUN[WARMUP:]) > 0
-    assert (told["missed"], told["swaps"]) == (0, 1)
-    assert told["models"] == [model.model_id for model in MODELS]
+    assert result["trades"] == len(fills) > 100
+    assert result["commission"] == pytest.approx(sum(fill[6] for fill in fills), rel=1e-12)
+    assert result["slippage"] == 0.0
+    assert result["synthetic"] == sum(candle.synthetic for candle in RUN[WARMUP:]) > 0
+    assert (result["missed"], result["swaps"]) == (0, 1)
+    assert result["models"] == [model.model_id for model in MODELS]
 
 
 def test_they_are_those_of_status(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        told, status = figures(course(connection, "main")), account_summary(connection, "main")
+        result, status = account_statistics(read_history(connection, "main")), account_summary(connection, "main")
     ledger.close()
-    assert {name: told[name] for name in ("value", "hold_value", "excess", "trades", "bars")} == {
+    assert {name: result[name] for name in ("value", "hold_value", "excess", "trades", "bars")} == {
         name: status[name] for name in ("value", "hold_value", "excess", "trades", "bars")
     }
 
@@ -121,29 +121,31 @@ def test_the_months_multiply_to_the_whole(ledger: Ledger) -> None:
 
 def test_a_cut_in_the_middle_starts_from_the_worth_before_its_first_action(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        whole_course = course(connection, "main")
-        first, last = int(whole_course.bar_times[300]), int(whole_course.bar_times[600])
-        part = course(connection, "main", first, last + 1)
+        whole = read_history(connection, "main")
+        first, last = int(whole.bar_times[300]), int(whole.bar_times[600])
+        part = read_history(connection, "main", first, last + 1)
     ledger.close()
-    assert np.array_equal(part.values[1:], whole_course.values[301:601])
+    assert np.array_equal(part.values[1:], whole.values[301:601])
     fill = part.fills.get(first)
-    assert part.values[0] == pytest.approx(whole_course.values[300] + (fill.commission if fill else 0.0), rel=1e-12)
-    assert len(part.fills) == sum(first <= time <= last for time in whole_course.fills)
+    assert part.values[0] == pytest.approx(whole.values[300] + (fill.commission if fill else 0.0), rel=1e-12)
+    assert len(part.fills) == sum(first <= time <= last for time in whole.fills)
 
 
 def test_accounts_are_compared_over_the_hours_they_share(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        both = common(connection, [course(connection, name) for name in account_names(connection, "main")])
+        both = align_histories(
+            connection, [read_history(connection, name) for name in account_names(connection, "main")]
+        )
     ledger.close()
     assert [one.terms.name for one in both] == ["main", "<b>"]
     assert np.array_equal(both[0].bar_times, both[1].bar_times)
     assert [len(one.bar_times) for one in both] == [len(fill_gaps(CANDLES[:1_500], HOUR)) - 200] * 2
-    assert figures(both[0])["hold_log_return"] == figures(both[1])["hold_log_return"]
+    assert account_statistics(both[0])["hold_log_return"] == account_statistics(both[1])["hold_log_return"]
 
 
 def test_who_is_not_there_is_named(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        for ask in (course, account_names):
+        for ask in (read_history, account_names):
             with pytest.raises(UsageError, match="'nobody'"):
                 ask(connection, "nobody")
     ledger.close()
@@ -228,11 +230,11 @@ class Outline(HTMLParser):
 
 
 def test_the_page_holds_together_and_fetches_nothing(ledger: Ledger) -> None:
-    courses = read(ledger, "main", "<b>")
+    histories = read(ledger, "main", "<b>")
     events = [
-        Event(courses[0].bar_times[5] + 3620.0, "model_rejected", json.dumps({"error": "<script>", "pointer": "x"}))
+        Event(histories[0].bar_times[5] + 3620.0, "model_rejected", json.dumps({"error": "<script>", "pointer": "x"}))
     ]
-    text = render_page(courses, courses, events)
+    text = render_page(histories, histories, events)
     outline = Outline()
     outline.feed(text)
     assert outline.open == []
@@ -250,9 +252,9 @@ def test_its_numbers_are_the_ledgers(
     monkeypatch.setenv("HOURHAND_LEDGER__URL", f"sqlite:///{file}")
     out = tmp_path / "page.html"
     assert main(["report", "--account", "main", "--out", str(out), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     text = out.read_text()
-    assert told["bytes"] == len(text.encode())
+    assert result["bytes"] == len(text.encode())
     rows = [row for row in rows_at(f"sqlite:///{file}")["decisions"] if row[0] == "main"]
     fills = [row for row in rows_at(f"sqlite:///{file}")["fills"] if row[0] == "main"]
     tiles = dict(re.findall(r'<div class="tile"><span>([^<]+)</span><b class="[^"]*">([^<]+)</b>', text))
@@ -260,7 +262,7 @@ def test_its_numbers_are_the_ledgers(
     assert tiles["Excess over holding"] == f"{rows[-1][14] - rows[-1][15]:+,.2f}".replace("-", "\N{MINUS SIGN}")
     assert tiles["Trades"] == f"{len(fills):,}"
     assert tiles["Commission"] == f"{sum(fill[6] for fill in fills):,.2f}"
-    assert tiles["Deepest drawdown"] == f"{100 * told['accounts'][0]['max_drawdown']:.1f} %"
+    assert tiles["Deepest drawdown"] == f"{100 * result['accounts'][0]['max_drawdown']:.1f} %"
     for side in ("buy", "sell"):
         assert f"{side} ({sum(fill[2] == side for fill in fills):,})" in text
     assert text.count('class="swap" d="M') == 8  # one line in each panel
@@ -273,7 +275,7 @@ def test_a_year_is_small(tmp_path: Path) -> None:
     ledger = open_writer(f"sqlite:///{tmp_path}/year.sqlite")
     replay_candles(ledger, Trader(AccountTerms("main", MARKET), model_of(11)), generate_candles(8_760, seed=2), 0)
     with ledger.reading() as connection:
-        one = course(connection, "main")
+        one = read_history(connection, "main")
     ledger.close()
     text = render_page([one], [one], [])
     assert len(one.fills) > 2_000
@@ -298,7 +300,7 @@ def test_a_single_bar_of_an_odd_market_makes_a_page(tmp_path: Path) -> None:
     ledger = open_writer(f"sqlite:///{tmp_path}/one.sqlite")
     replay_candles(ledger, Trader(AccountTerms("main", "kraken:BTC/USD:USD:1h"), model_of(11)), CANDLES[:11], 10)
     with ledger.reading() as connection:
-        one = course(connection, "main")
+        one = read_history(connection, "main")
     ledger.close()
     text = render_page([one], [one], [])
     assert "main on BTC/USD:USD" in text
@@ -309,8 +311,11 @@ def test_a_single_bar_of_an_odd_market_makes_a_page(tmp_path: Path) -> None:
 
 def test_accounts_without_common_hours_have_a_page_without_a_comparison(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        early, late = course(connection, "main", 0, RUN[300].bar_time), course(connection, "<b>", RUN[400].bar_time)
-        together = common(connection, [early, late])
+        early, late = (
+            read_history(connection, "main", 0, RUN[300].bar_time),
+            read_history(connection, "<b>", RUN[400].bar_time),
+        )
+        together = align_histories(connection, [early, late])
     ledger.close()
     assert together == []
     text = render_page([early, late], together, [])

@@ -68,14 +68,14 @@ def proven(world: World, name: str = "ledger") -> int:
     return verdict.bars
 
 
-def test_the_settings_and_the_registry_name_the_crew(world: World) -> None:
+def test_the_settings_and_the_registry_name_the_traders(world: World) -> None:
     registry.shadow(pointer(world), IDS[2])
     challengers = [
         Challenger("b", str(world.folder / "models" / IDS[1]), "argmax"),
         Challenger("c", str(pointer(world))),
     ]
-    told = [(t.terms.name, t.model.model_id, t.mode) for t in traders(world, *challengers)]
-    assert told == [
+    identities = [(t.terms.name, t.model.model_id, t.mode) for t in traders(world, *challengers)]
+    assert identities == [
         ("main", IDS[0], "sample"),
         ("b", IDS[1], "argmax"),
         ("c", IDS[0], "sample"),

@@ -94,7 +94,7 @@ def test_processes_that_poll_once_write_what_a_replay_writes(tmp_path: Path, rea
     save_model(MODEL, tmp_path / "model")
     ledger = f"sqlite:///{tmp_path}/once.sqlite"
     dial = Dial(0.0)
-    told = []
+    statuses = []
     with LoopbackExchange(candles, dial.clock) as exchange:
         for candle in candles[-4:]:
             dial.now = candle.bar_time + HOUR + 5.0
@@ -105,9 +105,9 @@ def test_processes_that_poll_once_write_what_a_replay_writes(tmp_path: Path, rea
                 HOURHAND_SCHEDULE__WARMUP_BARS=str(WARMUP),
             )  # fmt: skip
             assert result.returncode == 0, result.stderr
-            told.append(json.loads(result.stdout))
-    assert [answer["bars"] for answer in told] == [1, 1, 3, 1]
-    assert told[-1]["bar_time"] == candles[-1].bar_time
+            statuses.append(json.loads(result.stdout))
+    assert [answer["bars"] for answer in statuses] == [1, 1, 3, 1]
+    assert statuses[-1]["bar_time"] == candles[-1].bar_time
 
     mine = rows_at(ledger)
     reasons = [row[3] for row in mine["decisions"]]

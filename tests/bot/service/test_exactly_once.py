@@ -110,11 +110,11 @@ def test_killed_in_a_later_bar(workshop: Workshop, tmp_path: Path, kind: str, po
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    told = campaign(kills=12, seed=1, folder=tmp_path)
-    assert told["kills"] == 12
-    assert told["differences"] == []
-    assert told["verify_differences"] == 0
-    assert told["bars"] > 100
+    report = campaign(kills=12, seed=1, folder=tmp_path)
+    assert report["kills"] == 12
+    assert report["differences"] == []
+    assert report["verify_differences"] == 0
+    assert report["bars"] > 100
 
 
 def _is_committed(point: str) -> bool:

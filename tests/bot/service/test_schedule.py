@@ -65,10 +65,10 @@ def test_an_outage_is_spoken_of_ever_less_often(steps: list[float]) -> None:
     assert outage.over(0.0) is None
     now, said = 1e9, []
     for number, step in enumerate(steps, 1):
-        told = outage.failed(now)
-        if told is not None:
-            assert told["failures"] == number
-            said.append(told["for_seconds"])
+        detail = outage.failed(now)
+        if detail is not None:
+            assert detail["failures"] == number
+            said.append(detail["for_seconds"])
         now += step
     assert said[0] == 0
     assert all(later >= 2 * before - 1 for before, later in pairwise(said[1:]))

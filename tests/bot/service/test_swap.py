@@ -229,10 +229,12 @@ def test_a_hangup_looks_at_the_pointer_again(stage: Stage) -> None:
 def test_a_daemon_does_not_start_with_a_model_that_would_run_code(stage: Stage, tmp_path: Path) -> None:
     spoil(MODELS[1], "pickled", stage.pointer.parent / SPOILT_ID, tmp_path / "crater")
     stage.promote(SPOILT_ID)()
-    told = hourhand("run", cwd=tmp_path, HOURHAND_POLICY__MODEL=str(stage.pointer), HOURHAND_LEDGER__URL="sqlite:///l")
-    assert told.returncode == 5
-    assert told.stderr.startswith(f"hourhand: the model in {stage.pointer.parent / SPOILT_ID} cannot be used")
-    assert len(told.stderr.splitlines()) == 1
+    process = hourhand(
+        "run", cwd=tmp_path, HOURHAND_POLICY__MODEL=str(stage.pointer), HOURHAND_LEDGER__URL="sqlite:///l"
+    )
+    assert process.returncode == 5
+    assert process.stderr.startswith(f"hourhand: the model in {stage.pointer.parent / SPOILT_ID} cannot be used")
+    assert len(process.stderr.splitlines()) == 1
     assert not (tmp_path / "crater").exists()
 
 
@@ -241,29 +243,29 @@ def test_run_once_tells_of_a_model_that_was_promoted_meanwhile(stage: Stage, tmp
     registry.promote(stage.pointer, IDS[2], 20.0)
     stage.ledger.close()
     stage.to(32)()
-    told = hourhand(
+    process = hourhand(
         "run", "--once", "--json", cwd=tmp_path,
         HOURHAND_CLOCK=f"@{stage.world.dial.now:.0f}", HOURHAND_EXCHANGE__BASE_URL=stage.world.exchange.url,
         HOURHAND_LEDGER__URL=stage.world.url, HOURHAND_POLICY__MODEL=str(stage.pointer),
         HOURHAND_SCHEDULE__WARMUP_BARS="20",
     )  # fmt: skip
-    assert json.loads(told.stdout)["bars"] == 2, told.stderr
+    assert json.loads(process.stdout)["bars"] == 2, process.stderr
     assert stage.bars() == [(30, IDS[0]), (31, IDS[2]), (32, IDS[2])]
     assert [event["now"] for event in stage.events("model_swapped")] == [IDS[2]]
     assert stage.differences() == []
 
 
 def test_a_model_keeps_its_name_whatever_is_said_about_it() -> None:
-    told = json.loads(MODELS[0].manifest) | {"evaluation": {"sharpe": 9.0}, "training": {"seed": 3}}
-    assert parse_model(MODELS[0].weights, json.dumps(told)).model_id == IDS[0]
+    manifest = json.loads(MODELS[0].manifest) | {"evaluation": {"sharpe": 9.0}, "training": {"seed": 3}}
+    assert parse_model(MODELS[0].weights, json.dumps(manifest)).model_id == IDS[0]
 
 
 def test_a_short_campaign(tmp_path: Path) -> None:
     """Promotions, rollbacks, bad models and kills at random; `make swaps` runs a long one."""
-    told = campaign(6, 180, 4, tmp_path, warmup=60)
-    assert told["promotions"] + told["rollbacks"] == 6
-    assert told["bad_models"] > 0
-    assert told["kills"] > 0
-    assert told["bars"] > 150
-    assert told["swaps"] > 0
-    assert (told["accepted"], told["unmarked"], told["by_others"], told["verify_differences"]) == ([], 0, 0, 0)
+    report = campaign(6, 180, 4, tmp_path, warmup=60)
+    assert report["promotions"] + report["rollbacks"] == 6
+    assert report["bad_models"] > 0
+    assert report["kills"] > 0
+    assert report["bars"] > 150
+    assert report["swaps"] > 0
+    assert (report["accepted"], report["unmarked"], report["by_others"], report["verify_differences"]) == ([], 0, 0, 0)

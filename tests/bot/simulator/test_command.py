@@ -27,9 +27,9 @@ def simulate(*arguments: str) -> "subprocess.Popen[str]":
 def test_the_settings_it_prints_lead_a_feed_to_its_candles(end: signal.Signals) -> None:
     with simulate("--json", "--seed", "4", "--bars", "700", "--speed", "36000") as process:
         assert process.stdout
-        told = json.loads(process.stdout.readline())
-        settings = load_settings(None, told["environment"])
-        clock = read_clock(told["environment"]["HOURHAND_CLOCK"])
+        printed = json.loads(process.stdout.readline())
+        settings = load_settings(None, printed["environment"])
+        clock = read_clock(printed["environment"]["HOURHAND_CLOCK"])
         feed = Feed(settings.exchange, clock)
         made = generate_candles(700, 4)
         found = feed.closed_candles(START)
@@ -71,8 +71,8 @@ def test_a_file_and_a_fault_for_people(tmp_path: Path) -> None:
 )
 def test_wrong_usage_is_one_sentence(arguments: list[str]) -> None:
     with simulate(*arguments) as process:
-        told, errors = process.communicate(timeout=60)
-    assert (process.returncode, told) == (2, "")
+        stdout, errors = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (2, "")
     assert len(errors.splitlines()) == 1
 
 

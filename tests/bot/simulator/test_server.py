@@ -124,8 +124,8 @@ def test_requests_are_counted_by_path(exchange: LoopbackExchange) -> None:
 
 
 def test_faults_are_switched_over_http(exchange: LoopbackExchange) -> None:
-    response, told = ask(exchange, "/_faults?name=500&on=all", "POST")
-    assert (response.status, told) == (200, {"fault": ["500", "all"]})
+    response, body = ask(exchange, "/_faults?name=500&on=all", "POST")
+    assert (response.status, body) == (200, {"fault": ["500", "all"]})
     assert exchange.fault == Fault("500", "all")
     assert ask(exchange, "/v2/platform/status")[0].status == 500
     ask(exchange, "/_faults?name=500", "POST")
@@ -140,9 +140,9 @@ def test_faults_are_switched_over_http(exchange: LoopbackExchange) -> None:
     "query", ["name=nothing_such", "name=500&on=tuesdays", "name=500&seconds=x", "name=refused&on=all"]
 )
 def test_a_fault_that_cannot_be_is_refused(exchange: LoopbackExchange, query: str) -> None:
-    response, told = ask(exchange, f"/_faults?{query}", "POST")
+    response, body = ask(exchange, f"/_faults?{query}", "POST")
     assert response.status == 400
-    assert told["message"]
+    assert body["message"]
     assert exchange.fault is None
     assert ask(exchange, "/elsewhere", "POST")[0].status == 404
 

@@ -139,15 +139,15 @@ def test_advantages_are_the_sum_of_what_follows(deltas: list[float]) -> None:
 
 def test_training_is_repeatable_and_leaves_torchs_chance_alone(walk: Walk) -> None:
     candles = walk(520)
-    told: list[tuple[int, Episode]] = []
+    reported: list[tuple[int, Episode]] = []
     before = torch.get_rng_state()
-    one = train_article(candles, 2, 3, fc1_size=10, lstm_size=10, progress=lambda *news: told.append(news))
+    one = train_article(candles, 2, 3, fc1_size=10, lstm_size=10, progress=lambda *news: reported.append(news))
     other = train_article(candles, 2, 3, fc1_size=10, lstm_size=10)
     another = train_article(candles, 2, 4, fc1_size=10, lstm_size=10)
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
     assert not torch.equal(one.weights["fc1.weight"], another.weights["fc1.weight"])
-    assert told == list(enumerate(one.episodes, 1))
+    assert reported == list(enumerate(one.episodes, 1))
     assert one.steps == 1000
     assert one.profit_last100 == pytest.approx(np.mean([episode.profit for episode in one.episodes]))
 

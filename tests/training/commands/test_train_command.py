@@ -51,18 +51,18 @@ def arguments(there: Path, out: str, *more: str) -> list[str]:
 
 
 def result(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return printed
 
 
 def test_leaves_a_model_that_tells_how_it_was_made(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(there, "one", "--steps", "500", "--seed", "3", "--to", "2017-08-01")) == 0
-    told = result(capsys)
-    assert told.keys() >= RESULT
-    assert (told["steps"], told["updates"]) == (640, 24)  # four iterations of 8 windows of 20 hours
-    assert told["steps_per_second"] == pytest.approx(640 / told["seconds"])
+    printed = result(capsys)
+    assert printed.keys() >= RESULT
+    assert (printed["steps"], printed["updates"]) == (640, 24)  # four iterations of 8 windows of 20 hours
+    assert printed["steps_per_second"] == pytest.approx(640 / printed["seconds"])
     model = load_model(there / "one")
-    assert model.model_id == told["model_id"]
+    assert model.model_id == printed["model_id"]
     assert (model.policy.features.name, model.policy.network.sizes.account_at) == ("returns", "heads")
     made = json.loads(model.manifest)["training"]
     assert (made["first_candle"], made["last_candle"]) == (1_500_001_200, 1_501_542_000)
@@ -139,8 +139,8 @@ def test_a_broken_checkpoint_is_named(there: Path, capsys: pytest.CaptureFixture
 
 def test_the_articles_preset_is_the_articles(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(there, "article", "--preset", "article", "--episodes", "2")) == 0
-    told = result(capsys)
-    assert (told["steps"], told["updates"]) == (1000, 6)
+    printed = result(capsys)
+    assert (printed["steps"], printed["updates"]) == (1000, 6)
     model = load_model(there / "article")
     assert (model.policy.features.name, tuple(model.policy.network.sizes)) == ("article", (5, 2, 64, 32, "input"))
 
@@ -184,9 +184,9 @@ def test_wrong_usage_is_one_sentence(
     there: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, str], said: str
 ) -> None:
     assert main(arguments(there, "one", *more)) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert said in stderr
+    assert stderr.count("\n") == 1
 
 
 def test_a_folder_that_is_in_use_is_left_alone(there: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,17 +26,17 @@ def test_what_is_written_is_read(walk: Walk, tmp_path: Path, ending: str) -> Non
     path = tmp_path / "new" / f"candles.{ending}"
     candles = walk(30)
     write_file(path, candles, HERE)
-    told = HERE if ending == "parquet" else Origin("", "", "1h")
-    assert read_file(path) == (candles, told)
+    origin = HERE if ending == "parquet" else Origin("", "", "1h")
+    assert read_file(path) == (candles, origin)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_parquet_tells_where_its_candles_are_from(walk: Walk, tmp_path: Path) -> None:
     candles = walk(10)
     write_file(tmp_path / "candles.parquet", candles, HERE)
-    told = pq.read_schema(tmp_path / "candles.parquet").metadata
-    assert [told[name] for name in (b"exchange", b"symbol", b"timeframe")] == [b"bitfinex", b"BTC/USD", b"1h"]
-    assert told[b"sha256"].decode() == sha256(candles)
+    metadata = pq.read_schema(tmp_path / "candles.parquet").metadata
+    assert [metadata[name] for name in (b"exchange", b"symbol", b"timeframe")] == [b"bitfinex", b"BTC/USD", b"1h"]
+    assert metadata[b"sha256"].decode() == sha256(candles)
 
 
 def test_altered_parquet_is_refused(walk: Walk, tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_import_reads_the_articles_json(walk: Walk, tmp_path: Path, capsys: pyte
     (tmp_path / "old.json").write_text(json.dumps([candle[:6] for candle in candles]))
     out = tmp_path / "new.parquet"
     assert main(["import", str(tmp_path / "old.json"), "--out", str(out), "--symbol", "BTC/USD", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["candles"] == 12
+    result = json.loads(capsys.readouterr().out)
+    assert result["candles"] == 12
     assert read_file(out) == (candles, Origin("", "BTC/USD", "1h"))
 
 
@@ -128,11 +128,11 @@ def test_a_file_that_cannot_be_used_gets_one_sentence(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert main(["candles", str(tmp_path / name)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert said in told.err
-    assert name in told.err
-    assert told.err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert name in captured.err
+    assert captured.err.count("\n") == 1
 
 
 def test_nothing_is_left_where_nothing_can_be_written(walk: Walk, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def feed_of(exchange: LoopbackExchange) -> Feed:
 def fetched(
     exchange: LoopbackExchange, path: Path, since: int = START, until: int = END, **options: Any
 ) -> list[Candle]:
-    told = {"progress": lambda _: None, "wait": lambda _: None} | options
-    return download_candles(feed_of(exchange), path, HERE, since, until, **told)
+    keywords = {"progress": lambda _: None, "wait": lambda _: None} | options
+    return download_candles(feed_of(exchange), path, HERE, since, until, **keywords)
 
 
 def count_until(hours: int) -> int:
@@ -72,8 +72,8 @@ def test_the_file_holds_every_closed_candle(
     candles, origin = read_file(path)
     assert candles == CLOSED
     assert origin == HERE
-    told = json.loads(capsys.readouterr().out)
-    assert told["missing"] == sum(bars for _, bars in find_gaps(CLOSED, HOUR)) > 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["missing"] == sum(bars for _, bars in find_gaps(CLOSED, HOUR)) > 0
     assert pages(exchange) == 2
 
 

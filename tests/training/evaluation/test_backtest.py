@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bot.errors import UsageError
 from bot.market import Candle, fill_gaps
-from bot.model import ACTIONS, Model
+from bot.model import ACTIONS, Model, rule_model
 from bot.trading import POLICY, SYNTHETIC, AccountTerms, Rules, Trader, hold_value_at
-from training.evaluation import Runs, evaluated, figures, hold_values, policy_runs, span_of
+from training.evaluation import Runs, evaluate_model, evaluation_statistics, hold_values, policy_runs, span_of
 from training.evaluation.backtest import counts, mix_values, random_runs, turnover
 
 Walk = Callable[..., list[Candle]]
@@ -60,6 +60,20 @@ def test_the_policy_is_the_daemons_bit_for_bit(
         held = [candle.synthetic for candle in span.decided]
         assert not runs.actions[held, place].any()
     assert len({tuple(column) for column in runs.actions.T}) == (3 if mode == "sample" else 1)
+
+
+@pytest.mark.parametrize("rule", ["hold", "mix?share=0.4&band=0.05", "trend?days=2", "random?turnover=3"])
+def test_a_rule_runs_as_the_daemon_runs_it(walk: Walk, rule: str) -> None:
+    """The same rows for one account and for three at once, and for a network and a rule the same lines."""
+    model, rules = rule_model(rule), RULES._replace(initial_balance=500.0, initial_stocks=2.0)
+    run = fill_gaps(walk(200), 3600)
+    span = span_of(run, run[40].bar_time, None, 3600, warmup=40)
+    runs = policy_runs(model, span, rules, "sample", [0, 1, 9], slippage_bps=3.0)
+    for place, seed in enumerate([0, 1, 9]):
+        rows = lived(model, run, 40, seed, "sample", rules, slippage_bps=3.0)
+        assert [ACTIONS[action] for action in runs.actions[:, place]] == [row[0] for row in rows]
+        assert runs.stocks[:, place].tolist() == [row[2] for row in rows]
+    assert runs.actions.any() == (rule != "hold")
 
 
 def test_traded_and_cost_are_parts_of_the_value_before(walk: Walk, make_model: MakeModel) -> None:
@@ -171,11 +185,11 @@ def test_a_backtest_is_the_trader_whatever_fills_cost_and_minimums_are(
 
 def test_the_parts_of_the_timing_add_up_to_it(walk: Walk, make_model: MakeModel) -> None:
     span = span_of(walk(400), None, None, 3600)
-    done = evaluated(make_model(seed=5), span, runs=3, slippage_bps=20.0)
-    result = figures(done)
+    done = evaluate_model(make_model(seed=5), span, runs=3, slippage_bps=20.0)
+    result = evaluation_statistics(done)
     parts = result["timing_parts"]
     assert sum(parts.values()) == pytest.approx(result["timing_log_return"]["value"], abs=1e-12)
     assert parts["cost"] < 0
     assert -parts["cost"] == pytest.approx(result["cost"], rel=0.02)
-    free = figures(evaluated(make_model(seed=5), span, runs=3, rules=RULES._replace(commission=0.0)))
+    free = evaluation_statistics(evaluate_model(make_model(seed=5), span, runs=3, rules=RULES._replace(commission=0.0)))
     assert free["timing_parts"]["cost"] == pytest.approx(0.0, abs=1e-12)

@@ -16,11 +16,11 @@ def column(*values: float) -> np.ndarray:
 
 
 def test_summary_of_a_series_by_hand() -> None:
-    told = summary(column(100, 110, 55, 66, 132))
-    assert told["log_return"] == pytest.approx(np.log(1.32))
-    assert told["max_drawdown"] == pytest.approx(0.5)
+    result = summary(column(100, 110, 55, 66, 132))
+    assert result["log_return"] == pytest.approx(np.log(1.32))
+    assert result["max_drawdown"] == pytest.approx(0.5)
     returns = [0.1, -0.5, 0.2, 1.0]
-    assert told["sharpe"] == pytest.approx(np.mean(returns) / np.std(returns) * 8760**0.5)
+    assert result["sharpe"] == pytest.approx(np.mean(returns) / np.std(returns) * 8760**0.5)
 
 
 def test_runs_are_averaged() -> None:
@@ -72,9 +72,9 @@ def test_a_single_jump_has_an_interval(bars: int) -> None:
     """One hour differs, all others do not: the block length's formula has nothing to go on."""
     values = np.ones((bars, 1))
     values[bars // 2 :] = 2.0
-    told = difference(values, np.ones((bars, 1)))
-    low, high = told["ci95"]
-    assert told["value"] == pytest.approx(np.log(2))
+    result = difference(values, np.ones((bars, 1)))
+    low, high = result["ci95"]
+    assert result["value"] == pytest.approx(np.log(2))
     assert low == 0
     assert high > np.log(2)
 
@@ -83,11 +83,11 @@ def test_the_interval_of_independent_returns_is_the_normal_one() -> None:
     """For n independent returns with deviation s, 95 % lie within 1.96 s sqrt(n)."""
     chance = np.random.default_rng(1)
     ours = np.exp(np.vstack([[0.0], chance.normal(0.0005, 0.01, (4000, 1))]).cumsum(0))
-    told = difference(ours, np.ones_like(ours))
-    low, high = told["ci95"]
+    result = difference(ours, np.ones_like(ours))
+    low, high = result["ci95"]
     assert high - low == pytest.approx(2 * 1.96 * 0.01 * 4000**0.5, rel=0.1)
-    assert (low + high) / 2 == pytest.approx(told["value"], abs=0.1)
-    assert difference(ours, np.ones_like(ours)) == told
+    assert (low + high) / 2 == pytest.approx(result["value"], abs=0.1)
+    assert difference(ours, np.ones_like(ours)) == result
 
 
 def test_the_interval_of_returns_that_last_is_wider() -> None:

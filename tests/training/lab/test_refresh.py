@@ -48,7 +48,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     (tmp_path / "config" / "training.toml").write_text("[windows]\ncount = 16\nlength = 100\n")
     monkeypatch.chdir(tmp_path)
     # What the steps, processes of their own, are to see as well.
-    told = {
+    variables = {
         "CLOCK": f"@{START + DAYS * DAY}",
         "REFRESH__FOLDER": str(tmp_path / "refresh"),
         "REFRESH__WINDOW_DAYS": "30",
@@ -59,7 +59,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "POLICY__MODEL": str(tmp_path / "models" / "current"),
         "EXCHANGE__BASE_URL": "http://127.0.0.1:9",
     }
-    for name, value in told.items():
+    for name, value in variables.items():
         monkeypatch.setenv(f"HOURHAND_{name}", value)
     return load_settings(None)
 
@@ -74,18 +74,18 @@ def test_a_round_publishes_and_promotes_through_the_gate(settings: Settings, mon
     pointer = Path(settings.policy.model)
     with LoopbackExchange(generate_candles(DAYS * 24, 3, start=START), clock) as exchange:
         settings = _loopback(monkeypatch, exchange)
-        told = run_refresh(settings, clock, config=None, dry_run=False)
-        assert told["promoted"]  # there was no current model
-        assert registry.read_pointer(pointer).model_id == told["candidate"]
-        assert load_model(registry.resolve_model(pointer)).model_id == told["candidate"]
+        result = run_refresh(settings, clock, config=None, dry_run=False)
+        assert result["promoted"]  # there was no current model
+        assert registry.read_pointer(pointer).model_id == result["candidate"]
+        assert load_model(registry.resolve_model(pointer)).model_id == result["candidate"]
         again = run_refresh(
             settings, clock, config=None, dry_run=False
         )  # the same day: the same model, already current
-        assert (again["candidate"], again["promoted"]) == (told["candidate"], False)
+        assert (again["candidate"], again["promoted"]) == (result["candidate"], False)
     log = (Path(settings.refresh.folder) / "refresh.jsonl").read_text().splitlines()
     assert [json.loads(line)["promoted"] for line in log] == [True, False]
-    manifest = json.loads((pointer.parent / told["candidate"] / "model.json").read_text())
-    assert manifest["evaluation"]["policy"]["log_return"] == told["candidate_log_return"]
+    manifest = json.loads((pointer.parent / result["candidate"] / "model.json").read_text())
+    assert manifest["evaluation"]["policy"]["log_return"] == result["candidate_log_return"]
     assert manifest["training"]["last_candle"] < START + (DAYS - 7) * DAY  # nothing of the held-out stretch
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bot.model import NetworkSizes
 from bot.model.network import Network as LivingNetwork
-from training.learner.lstm import Unroll, advance, fuse, ring, tape
+from training.learner.lstm import Unroll, advance, allocate, allocate_rolling, fuse
 from training.learner.network import Network, initial
 
 SIZES = [NetworkSizes(5, 2, 12, 7, "input"), NetworkSizes(5, 1, 12, 7, "heads")]
@@ -57,19 +57,19 @@ def test_answers_and_gradients_are_those_of_torch(sizes: NetworkSizes) -> None:
 def test_gradients_are_exact_in_double_precision() -> None:
     sizes = SIZES[0]
     network, (seen, at_heads) = made(sizes).double(), inputs(sizes)
-    room = tape(sizes, STEPS, WINDOWS, dtype=torch.float64)
+    buffers = allocate(sizes, STEPS, WINDOWS, dtype=torch.float64)
     fused = tuple(weight.detach().requires_grad_() for weight in network.fused())
-    assert torch.autograd.gradcheck(lambda *w: Unroll.apply(seen.double(), at_heads.double(), room, *w), fused)
+    assert torch.autograd.gradcheck(lambda *w: Unroll.apply(seen.double(), at_heads.double(), buffers, *w), fused)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_one_step_after_the_other_is_the_sequence(sizes: NetworkSizes) -> None:
     network, (seen, at_heads) = made(sizes), inputs(sizes)
     fused = fuse({name: weight.detach() for name, weight in network.named_weights().items()}, sizes)
-    steps = ring(sizes, WINDOWS)
+    steps = allocate_rolling(sizes, WINDOWS)
     single = []
     for t in range(STEPS):
-        steps[t % 2].told[sizes.lstm + 1 :] = at_heads[t]
+        steps[t % 2].head_inputs[sizes.lstm + 1 :] = at_heads[t]
         advance(fused, seen[t], steps[t % 2])
         single.append(steps[t % 2].answers.clone())
     torch.testing.assert_close(torch.stack(single), network(seen, at_heads).detach(), rtol=0, atol=1e-6)
@@ -87,10 +87,10 @@ def test_many_windows_at_once_are_each_on_its_own(sizes: NetworkSizes) -> None:
 
 def test_a_tape_that_was_used_before_changes_nothing() -> None:
     sizes = SIZES[1]
-    network, room = made(sizes), tape(sizes, STEPS, WINDOWS)
-    first = network(*inputs(sizes), room).detach().clone()
-    network(*inputs(sizes, seed=9), room)
-    assert torch.equal(network(*inputs(sizes), room).detach(), first)
+    network, buffers = made(sizes), allocate(sizes, STEPS, WINDOWS)
+    first = network(*inputs(sizes), buffers).detach().clone()
+    network(*inputs(sizes, seed=9), buffers)
+    assert torch.equal(network(*inputs(sizes), buffers).detach(), first)
 
 
 @pytest.mark.parametrize("sizes", SIZES)

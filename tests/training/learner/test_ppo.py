@@ -18,8 +18,8 @@ from training.data import numbers
 from training.environment import BitcoinTradingEnv, frame
 from training.learner import Learner, Reached, TrainingSettings, WorkerPool, collect, compute_targets, learn, losses
 from training.learner.checkpoint import START
-from training.learner.ppo import Targets, advantages
-from training.learner.rollout import RolloutBatch, drawn
+from training.learner.ppo import Targets, compute_gae
+from training.learner.rollout import RolloutBatch, sample_actions
 from training.learner.settings import parse
 
 Walk = Callable[..., list[Candle]]
@@ -67,7 +67,7 @@ def test_advantages_are_those_of_a_naive_loop(
     rewards = torch.randn(steps, windows, generator=chance, dtype=torch.float64)
     values = torch.randn(steps + 1, windows, generator=chance, dtype=torch.float64)
     ruined = torch.rand(steps, windows, generator=chance) < 0.1
-    found = advantages(rewards, values, ruined, gamma, gae_lambda)
+    found = compute_gae(rewards, values, ruined, gamma, gae_lambda)
     for n in range(windows):
         for t in range(steps):
             total, weight = 0.0, 1.0
@@ -85,7 +85,9 @@ def test_draws_as_the_daemon_does(logits: list[float], draw: float) -> None:
     weights = np.exp(np.array(logits) - max(logits))
     p = weights / weights.sum()
     if min(abs(draw - p[0]), abs(draw - p[0] - p[1])) > 1e-9:  # the two round differently on the very border
-        action = drawn(torch.tensor(logits, dtype=torch.float64)[:, None], torch.tensor([draw], dtype=torch.float64))
+        action = sample_actions(
+            torch.tensor(logits, dtype=torch.float64)[:, None], torch.tensor([draw], dtype=torch.float64)
+        )
         assert int(action[0]) == choose(float(p[0]), float(p[1]), float(p[2]), draw, "sample")
 
 
@@ -94,11 +96,11 @@ def test_the_ratio_is_one_in_the_first_pass(walk: Walk, account_at: str) -> None
     of = learner(walk, account_at)
     experience = played(of)
     targets = compute_targets(experience, of.settings.ppo, of.total)
-    for some, wanted in of.minibatches(experience, targets):
-        answers = of.network(some.seen, some.at_heads, of.room)
-        torch.testing.assert_close(answers[:, 3].detach(), some.values[:-1], rtol=0, atol=1e-5)
-        policy_loss, _, entropy, divergence, clipped = losses(answers, some, wanted, of.settings.ppo).tolist()
-        assert policy_loss == pytest.approx(-float(wanted.advantages.mean()), abs=1e-5)
+    for batch, batch_targets in of.minibatches(experience, targets):
+        answers = of.network(batch.seen, batch.at_heads, of.buffers)
+        torch.testing.assert_close(answers[:, 3].detach(), batch.values[:-1], rtol=0, atol=1e-5)
+        policy_loss, _, entropy, divergence, clipped = losses(answers, batch, batch_targets, of.settings.ppo).tolist()
+        assert policy_loss == pytest.approx(-float(batch_targets.advantages.mean()), abs=1e-5)
         assert entropy == pytest.approx(np.log(3), abs=0.01)
         assert divergence == pytest.approx(0, abs=1e-7)
         assert clipped == 0
@@ -126,8 +128,8 @@ def test_leaving_the_account_alone_is_neither_good_nor_bad(walk: Walk) -> None:
     experience = played(of)
     assert (experience.actions == HOLD).all()
     assert experience.rewards.abs().max() > 0.01
-    idle = advantages(experience.moves, torch.zeros_like(experience.values), experience.ruined, 0.98, 0.95)
-    raw = advantages(experience.rewards, experience.values, experience.ruined, 0.98, 0.95)
+    idle = compute_gae(experience.moves, torch.zeros_like(experience.values), experience.ruined, 0.98, 0.95)
+    raw = compute_gae(experience.rewards, experience.values, experience.ruined, 0.98, 0.95)
     torch.testing.assert_close(raw, experience.exposures * idle, rtol=1e-4, atol=1e-4)
 
 
@@ -140,7 +142,7 @@ def test_nothing_is_learned_from_what_follows_ruin(walk: Walk) -> None:
     assert targets.alive[:8].all()
     assert targets.alive[8:, 2].sum() == 0
     assert targets.alive.sum() == targets.alive.numel() - 12
-    answers = of.network(experience.seen[..., :8], experience.at_heads[..., :8], of.room)
+    answers = of.network(experience.seen[..., :8], experience.at_heads[..., :8], of.buffers)
     part = [RolloutBatch(*(x[..., :8] for x in experience)), Targets(*(x[..., :8] for x in targets))]
     spoiled = part[1]._replace(
         advantages=torch.where(part[1].alive > 0, part[1].advantages, 1e6),
@@ -192,8 +194,8 @@ def _add(rank: int, total: Callable[[Tensor], Tensor], last: int) -> None:
 
 
 def test_processes_add_up() -> None:
-    with WorkerPool(3, _add, (4,)) as team:
-        sums = [team.total(torch.tensor([0.0, number])).tolist() for number in range(4)]
+    with WorkerPool(3, _add, (4,)) as workers:
+        sums = [workers.total(torch.tensor([0.0, number])).tolist() for number in range(4)]
     assert sums == [[3.0, 0.0], [3.0, 3.0], [3.0, 6.0], [3.0, 9.0]]
 
 
@@ -203,10 +205,10 @@ def _die(_rank: int, total: Callable[[Tensor], Tensor]) -> None:
 
 
 def test_a_process_that_dies_ends_the_training() -> None:
-    with WorkerPool(2, _die, ()) as team:
-        team.total(torch.zeros(1))
+    with WorkerPool(2, _die, ()) as workers:
+        workers.total(torch.zeros(1))
         with pytest.raises(HourhandError, match="--resume"):
-            team.total(torch.zeros(1))
+            workers.total(torch.zeros(1))
 
 
 @pytest.mark.parametrize("action", [HOLD, BUY, SELL])
@@ -216,7 +218,7 @@ def test_it_learns_the_action_that_pays(walk: Walk, action: int) -> None:
     experience = played(of)
     paid = torch.where(experience.actions == action, 1.0, -0.5)
     targets = compute_targets(experience, of.settings.ppo, of.total)._replace(advantages=paid)
-    answer = partial(of.network, experience.seen[..., :8], experience.at_heads[..., :8], of.room)
+    answer = partial(of.network, experience.seen[..., :8], experience.at_heads[..., :8], of.buffers)
     before = answer().detach()[:, :3].softmax(1)[:, action]
     of.update(experience, targets)
     after = answer().detach()[:, :3].softmax(1)[:, action]

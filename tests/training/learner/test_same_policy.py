@@ -35,8 +35,8 @@ def untrained(features: str, account_at: str, scale: float) -> Model:
 
 
 def shipped() -> Model:
-    told = msgspec.json.decode((MODELS / "current").read_bytes())
-    return load_model(MODELS / told["model_id"])
+    pointer = msgspec.json.decode((MODELS / "current").read_bytes())
+    return load_model(MODELS / pointer["model_id"])
 
 
 MAKERS = {

@@ -10,7 +10,7 @@ from training.learner.settings import parse
 
 
 def toy(steps: int, length: int, **sections: dict[str, object]) -> TrainingSettings:
-    told: dict[str, dict[str, object]] = {
+    tables: dict[str, dict[str, object]] = {
         "network": {"fc1": 16, "lstm": 16},
         "windows": {"count": 128, "length": length},
         "reward": {"unit": 100.0},
@@ -25,8 +25,8 @@ def toy(steps: int, length: int, **sections: dict[str, object]) -> TrainingSetti
         "account": {"initial_balance": 5000.0, "initial_stocks": 50.0, "trade_fraction": 1.0, "commission": 0.001},
     }
     for name, keys in sections.items():
-        told[name] |= keys
-    return parse(told)
+        tables[name] |= keys
+    return parse(tables)
 
 
 def trained(candles: Array, settings: TrainingSettings) -> tuple[Learner, RolloutBatch]:

@@ -33,7 +33,7 @@ _POINT: Final = "insert decisions"
 Tell = Callable[[str], object]
 
 
-class Plot(NamedTuple):
+class Scenario(NamedTuple):
     """When what happens: `bars` in all; the others in bars from the first one on."""
 
     bars: int = 336
@@ -43,8 +43,8 @@ class Plot(NamedTuple):
 
 
 @dataclass
-class Story:
-    """What happened. Times are bar times in Unix seconds; `said` counts the log's lines of each bar, `events` its
+class ScenarioResult:
+    """What happened. Times are bar times in Unix seconds; `bar_lines` counts the log's lines of each bar, `events` its
     others. `dark` is from when until when the exchange was down, on the demo's clock.
     """
 
@@ -57,15 +57,15 @@ class Story:
     killed_with: int = 0
     resumed_at: int = 0
     stopped_with: int = -1
-    said: Counter[int] = field(default_factory=Counter)
+    bar_lines: Counter[int] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
 
 
-class Stage:
+class Sandbox:
     """An exchange with generated prices, a clock that every process of the demo shares, and a daemon's settings."""
 
-    def __init__(self, exchange: LoopbackExchange, config: Path, ledger_url: str, plot: Plot) -> None:
-        self.exchange, self.config, self.ledger_url, self.plot = exchange, config, ledger_url, plot
+    def __init__(self, exchange: LoopbackExchange, config: Path, ledger_url: str, scenario: Scenario) -> None:
+        self.exchange, self.config, self.ledger_url, self.scenario = exchange, config, ledger_url, scenario
         self.clock_text = ""
 
     def start_clock(self, seconds_to_start: float) -> float:
@@ -83,9 +83,9 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, base: Settings, plot: Plot) -> Iterator[Stage]:
+def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[Sandbox]:
     """Open the exchange and write the settings, `bot.toml`, into `folder`; `base` says which model decides."""
-    candles = generate_candles(_BEFORE + plot.bars + _AFTER, _SEED, holes=0.0)
+    candles = generate_candles(_BEFORE + scenario.bars + _AFTER, _SEED, holes=0.0)
     start = Clock(start=float(candles[_BEFORE].bar_time), speed=0.0, simulated=True)
     with LoopbackExchange(candles, start) as exchange:
         config = folder / "bot.toml"
@@ -100,35 +100,35 @@ def stage(folder: Path, base: Settings, plot: Plot) -> Iterator[Stage]:
             f"[schedule]\nmax_decision_delay_seconds = {PATIENCE_HOURS * HOUR}\n\n"
             f"[ledger]\nurl = {json.dumps(url)}\n"
         )
-        yield Stage(exchange, config, url, plot)
+        yield Sandbox(exchange, config, url, scenario)
 
 
-def play(stage: Stage, tell: Tell, show: Callable[[Line, Story], object]) -> Story:
+def run_scenario(sandbox: Sandbox, tell: Tell, show: Callable[[Line, ScenarioResult], object]) -> ScenarioResult:
     """All acts, `tell` narrating each as it happens and `show` given every line of the daemon's log.
 
     Raises HourhandError where the daemon falls silent or ends when it should not.
     """
-    story = Story()
-    killer = ("--point", _POINT, "--bar", str(stage.plot.kill))
-    with Daemon(stage.config, stage.clock_text, killer) as daemon:
-        following = _Following(daemon, story, show)
-        _start(stage, following)
-        _outage(stage, following, tell)
-        _kill(stage, following, tell)
-    with Daemon(stage.config, stage.clock_text) as daemon:
-        following = _Following(daemon, story, show)
-        _restart(following, tell)
-        _hole(following, tell)
-        following.until(lambda line: line.get("bar_time") == story.last)
-        story.stopped_with = daemon.stop()
-    return story
+    result = ScenarioResult()
+    killer = ("--point", _POINT, "--bar", str(sandbox.scenario.kill))
+    with Daemon(sandbox.config, sandbox.clock_text, killer) as daemon:
+        reader = _LogReader(daemon, result, show)
+        _start(sandbox, reader)
+        _outage(sandbox, reader, tell)
+        _kill(sandbox, reader, tell)
+    with Daemon(sandbox.config, sandbox.clock_text) as daemon:
+        reader = _LogReader(daemon, result, show)
+        _restart(reader, tell)
+        _hole(reader, tell)
+        reader.until(lambda line: line.get("bar_time") == result.last)
+        result.stopped_with = daemon.stop()
+    return result
 
 
-class _Following:
+class _LogReader:
     """Reads a daemon's log, counts, and hands every line on."""
 
-    def __init__(self, daemon: Daemon, story: Story, show: Callable[[Line, Story], object]) -> None:
-        self.daemon, self.story, self.show = daemon, story, show
+    def __init__(self, daemon: Daemon, result: ScenarioResult, show: Callable[[Line, ScenarioResult], object]) -> None:
+        self.daemon, self.result, self.show = daemon, result, show
 
     def until(self, is_it: Callable[[Line], bool]) -> Line:
         """The first line for which `is_it`."""
@@ -163,63 +163,63 @@ class _Following:
     def _take(self, line: Line) -> Line:
         if line["event"] == "bar":
             line["bar_time"] = int(datetime.fromisoformat(line["time"]).timestamp())
-            self.story.first = self.story.first or line["bar_time"]
-            self.story.said[line["bar_time"]] += 1
+            self.result.first = self.result.first or line["bar_time"]
+            self.result.bar_lines[line["bar_time"]] += 1
         else:
-            self.story.events[line["event"]] += 1
-        self.show(line, self.story)
+            self.result.events[line["event"]] += 1
+        self.show(line, self.result)
         return line
 
 
-def _start(stage: Stage, following: _Following) -> None:
+def _start(sandbox: Sandbox, reader: _LogReader) -> None:
     """The first bar says where the two weeks begin: the exchange has them to their end, less one hour."""
-    story = following.story
-    following.until(_is_bar)
-    story.last = story.first + (stage.plot.bars - 1) * HOUR
-    story.hole = story.first + stage.plot.hole * HOUR
-    candles = stage.exchange.candles
-    stage.exchange.candles = [c for c in candles if c.bar_time <= story.last and c.bar_time != story.hole]
-    following.until(lambda line: _is_bar(line) and line["bar_time"] >= story.first + stage.plot.outage * HOUR)
+    result = reader.result
+    reader.until(_is_bar)
+    result.last = result.first + (sandbox.scenario.bars - 1) * HOUR
+    result.hole = result.first + sandbox.scenario.hole * HOUR
+    candles = sandbox.exchange.candles
+    sandbox.exchange.candles = [c for c in candles if c.bar_time <= result.last and c.bar_time != result.hole]
+    reader.until(lambda line: _is_bar(line) and line["bar_time"] >= result.first + sandbox.scenario.outage * HOUR)
 
 
-def _outage(stage: Stage, following: _Following, tell: Tell) -> None:
-    exchange, story = stage.exchange, following.story
+def _outage(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
+    exchange, result = sandbox.exchange, reader.result
     tell(f"The exchange goes down for some {OUTAGE_HOURS} hours. The daemon backs off and asks on.")
     went = exchange.clock.now()
     exchange.fault = OUTAGE
-    following.for_seconds(exchange.clock.real(OUTAGE_HOURS * HOUR))
+    reader.for_seconds(exchange.clock.real(OUTAGE_HOURS * HOUR))
     exchange.fault = None
-    story.dark = (went, exchange.clock.now())
+    result.dark = (went, exchange.clock.now())
     tell(f"The exchange is back. What closed over {PATIENCE_HOURS} hours ago is observed, not traded on.")
-    following.until(lambda line: _is_bar(line) and line["reason"] == MISSED)
-    following.until(lambda line: _is_bar(line) and line["reason"] != MISSED)
+    reader.until(lambda line: _is_bar(line) and line["reason"] == MISSED)
+    reader.until(lambda line: _is_bar(line) and line["reason"] != MISSED)
 
 
-def _kill(stage: Stage, following: _Following, tell: Tell) -> None:
-    story = following.story
-    story.killed_with = following.to_the_end()
-    if story.killed_with != -signal.SIGKILL:
-        raise following.daemon.failure(f"ended by itself with {story.killed_with}")
-    ledger = open_reader(stage.ledger_url)
+def _kill(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
+    result = reader.result
+    result.killed_with = reader.to_the_end()
+    if result.killed_with != -signal.SIGKILL:
+        raise reader.daemon.failure(f"ended by itself with {result.killed_with}")
+    ledger = open_reader(sandbox.ledger_url)
     with ledger.reading() as connection:
         head = reading.read_state(connection, Settings().account.name)
         market = Settings().market
         if head is None:
             raise HourhandError("the demo's daemon was killed, and its ledger is empty")
-        story.last_before_kill = head.bar_time
-        story.half_bar_left = bool(reading.read_candles_between(connection, market, head.bar_time + HOUR, 2**62))
+        result.last_before_kill = head.bar_time
+        result.half_bar_left = bool(reading.read_candles_between(connection, market, head.bar_time + HOUR, 2**62))
     ledger.close()
     tell(f"kill -9 while the bar of {_short(head.bar_time + HOUR)} is written. The ledger ends before it.")
 
 
-def _restart(following: _Following, tell: Tell) -> None:
-    line = following.until(_is_bar)
-    following.story.resumed_at = line["bar_time"]
+def _restart(reader: _LogReader, tell: Tell) -> None:
+    line = reader.until(_is_bar)
+    reader.result.resumed_at = line["bar_time"]
     tell(f"Started again, it goes on with {_short(line['bar_time'])}, and catches up.")
 
 
-def _hole(following: _Following, tell: Tell) -> None:
-    line = following.until(lambda line: _is_bar(line) and line["reason"] == SYNTHETIC)
+def _hole(reader: _LogReader, tell: Tell) -> None:
+    line = reader.until(lambda line: _is_bar(line) and line["reason"] == SYNTHETIC)
     tell(f"The exchange never had a candle of {_short(line['bar_time'])}: a flat one takes its place.")
 
 

@@ -6,8 +6,8 @@ from typing import Any, Final, TextIO
 from rich.console import Console
 from rich.markup import escape
 
-from bot.demo.play import HOUR, Story
 from bot.demo.processes import Line
+from bot.demo.scenario import HOUR, ScenarioResult
 from bot.trading import MINIMUM, POLICY
 
 _WIDTH: Final = 80
@@ -15,7 +15,7 @@ _SHOWN_EVERY: Final = 24  # bars
 _DULL: Final = {"bar", "started", "stopped", "heartbeat"}
 
 
-class Voice:
+class Narrator:
     """Says things on a stream; in colour where that is a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -34,13 +34,13 @@ class Voice:
             f"[dim]  {'one bar a day':<16}{'close':>14}    {'action':<12}{'value':>12}{'over holding':>16}[/dim]"
         )
 
-    def line(self, line: Line, story: Story) -> None:
+    def line(self, line: Line, result: ScenarioResult) -> None:
         """A line of the daemon's log, where it is one of those that are shown: a bar a day, and what is not a bar."""
         event = line["event"]
         if event == "bar":
             is_news = line["reason"] not in (POLICY, MINIMUM, self._reason)
             self._reason = line["reason"]
-            if is_news or (line["bar_time"] - story.first) % (_SHOWN_EVERY * HOUR) == 0:
+            if is_news or (line["bar_time"] - result.first) % (_SHOWN_EVERY * HOUR) == 0:
                 self._bar(line)
         elif event == "exchange_error":
             tries, hours = line["failures"], line["for_seconds"] / HOUR
@@ -63,13 +63,13 @@ class Voice:
         self.console.file.write(text.rstrip("\n") + "\n")
         self.console.file.flush()
 
-    def farewell(self, told: dict[str, Any], kept: Path | None) -> None:
+    def conclude(self, summary: dict[str, Any], kept: Path | None) -> None:
         """What was true, where the ledger is, and what to type next."""
         self.console.print()
-        for check, is_true in told["checks"].items():
+        for check, is_true in summary["checks"].items():
             self.console.print(f"  {'[green]yes[/green]' if is_true else '[bold red]NO[/bold red] '}  {check}")
-        outcome = "All of it was true" if told["ok"] else "Not all of it was true, which it should be"
-        self.console.print(f"\n{outcome}. It took {told['seconds']:.0f} seconds.")
+        outcome = "All of it was true" if summary["ok"] else "Not all of it was true, which it should be"
+        self.console.print(f"\n{outcome}. It took {summary['seconds']:.0f} seconds.")
         self.console.print("The prices were generated: gain and loss mean nothing here.")
         if kept is None:
             self.console.print("The ledger was in a temporary folder, and is gone; `--keep DIR` keeps it.")
