@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "candles": "describe a file of candles",
     "train": "train a model",
     "evaluate": "compare a model with its baselines",
+    "bounds": "measure the default training on markets whose truth is known",
     "refresh": "download, train, evaluate, publish, and promote if better",
     "article": "the article's whole experiment, with its charts",
     "bench": "compare the trainer's speed with others'",

@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from bot.console import add_json, print_table
 from training.commands.common import utc_date
 from training.data import between, read_file
-from training.lab.bounds import bounds
+from training.lab.bounds import PLANTED, bounds
 from training.learner import load_training_settings
 
 
@@ -36,8 +37,9 @@ def call(parsed_args: argparse.Namespace) -> int:
     rows = []
     for row in bounds(candles, settings, parsed_args.draws, parsed_args.threads):
         rows.append(row)
-        if not parsed_args.json:
-            print_table(columns, [[row.get(name, "") for name in columns]], header=len(rows) == 1)
+        sys.stderr.write(f"{len(rows)} of {parsed_args.draws * (1 + len(PLANTED))}: {json.dumps(row)}\n")
     if parsed_args.json:
         print(json.dumps({"rows": rows}))
+    else:
+        print_table(columns, [[row.get(name, "") for name in columns] for row in rows])
     return 0

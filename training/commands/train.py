@@ -40,7 +40,7 @@ from training.learner import (
     one_thread,
     save_checkpoint,
 )
-from training.selection import member_settings, select
+from training.selection import check_candles, member_settings, select
 
 PRESETS: Final = ("default", "article", "bench")
 _ARTICLE_WINDOW: Final = 500
@@ -202,6 +202,7 @@ def _train(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> Outcom
     count = settings.blocks.count
     threads = 1 if parsed_args.device.startswith("cuda") else min(parsed_args.threads or _cores(), count)
     _check_device(parsed_args.device)
+    check_candles(markets, settings)
     lasting = member_settings(settings)
     hours = lasting.iterations * lasting.steps_per_iteration
     candles = sum(len(market.candles) for market in markets)
