@@ -6,12 +6,12 @@ import keyword
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from bot import __version__
 from bot.errors import HourhandError, UsageError
 from bot.output import tolerant_streams
-from bot.redact import one_line, redact
+from bot.redact import one_line, printable, redact
 
 _INTERRUPTED: Final = 130
 
@@ -33,13 +33,22 @@ COMMANDS: Final = {
     "demo": "everything at once, offline, in about a minute",
 }
 
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors repeat no control character from the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message and 2."""
+        super().error(printable(message))
+
+
 AddArguments = Callable[[argparse.ArgumentParser], object]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hourhand`; the exit code (see the README for what each means)."""
     description = "An hourly Bitcoin paper trader with a learned policy and a ledger that proves itself."
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "hourhand",
         description=description,
         epilog="example: hourhand demo          each command: hourhand COMMAND --help",

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bot.clock import Clock, read_clock
 from bot.errors import UsageError
@@ -38,8 +38,10 @@ def read_settings(parsed_args: Namespace) -> tuple[Settings, Clock]:
     """Settings and clock. Raises UsageError, also for a simulated clock without `exchange.base_url`."""
     settings = load_settings(parsed_args.config)
     clock = read_clock(os.environ.get("HOURHAND_CLOCK"))
-    if clock.simulated and not settings.exchange.base_url:
-        raise UsageError("HOURHAND_CLOCK needs exchange.base_url: no real exchange is asked on a simulated clock")
+    for market in settings.each_market() if clock.simulated else ():
+        if not market.exchange.base_url:
+            whose = f"base_url of market {market.account.name}" if settings.markets else "exchange.base_url"
+            raise UsageError(f"HOURHAND_CLOCK needs {whose}: no real exchange is asked on a simulated clock")
     return settings, clock
 
 
@@ -66,22 +68,39 @@ def format_cell(value: Any) -> str:
     return printable(str(value))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """A table; numbers to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", optional: Sequence[str] = ()
+) -> None:
+    """A table; numbers to the right. Where a terminal is too narrow, columns of `optional` are left out, the first of
+    them first, and named below it; then the last column breaks into lines.
+    """
     from rich.console import Console  # noqa: PLC0415 - slow to load, and `status` does without
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
     body = [list(row) for row in rows]
-    for place, column in enumerate(columns):
-        numbers = all(isinstance(row[place], int | float) for row in body)
-        table.add_column(column, justify="right" if numbers and body else "left", no_wrap=True)
-    for row in body:
-        table.add_row(*map(format_cell, row))
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    cells = [[format_cell(cell) for cell in row] for row in body]
+    widths = {name: max(len(name), *(len(row[n]) for row in cells), 0) for n, name in enumerate(columns)}
+    whole = sum(widths.values()) + 2 * len(widths)
+    console = Console(width=None if sys.stdout.isatty() else max(whole, 200), highlight=False, markup=False)
+    left_out: list[str] = []
+    for name in optional:
+        if sum(widths.values()) + 2 * (len(widths) - 1) > console.width:
+            left_out.append(name)
+            del widths[name]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = [place for place, name in enumerate(columns) if name in widths]
+    for place in shown:
+        numbers = all(isinstance(row[place], int | float | None) for row in body)
+        last = place == shown[-1]  # where the terminal is narrow still, the last column goes on in the next line
+        justify: Literal["left", "right"] = "right" if numbers and body else "left"
+        table.add_column(columns[place], justify=justify, no_wrap=not last, overflow="fold" if last else "ellipsis")
+    for row in cells:
+        table.add_row(*(row[place] for place in shown))
     if title:
         console.print(title)
     console.print(table)
+    if left_out:
+        console.print(f"left out, as this terminal is narrow: {', '.join(left_out)}")
 
 
 @contextmanager

@@ -2,15 +2,19 @@
 
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
 from bot.clock import utc
-from bot.redact import redact_values
+from bot.redact import printable, redact_values
+
+_ALWAYS: Final = ("timestamp", "level", "event", "reason", "close", "value", "excess")  # of a bar, however narrow it is
+_PREFIX: Final = 34  # characters of time and level
 
 
 def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
@@ -22,7 +26,10 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
     for_people = sys.stderr.isatty() if people is None else people
     render: Any = (
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty(),
+            pad_event_to=18,
+            exception_formatter=structlog.dev.plain_traceback,
+            sort_keys=False,
         )
         if for_people
         else structlog.processors.JSONRenderer()
@@ -33,6 +40,8 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
             stamp,
             structlog.processors.format_exc_info,
             _redacted,
+            _readable_time,
+            *([_printable, _readable_bar] if for_people else []),  # JSON escapes control characters itself
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -60,3 +69,34 @@ class _Stderr(io.TextIOBase):
 
 def _redacted(_logger: Any, _method: str, line: Any) -> Any:
     return redact_values(line)
+
+
+def _printable(_logger: Any, _method: str, line: Any) -> Any:
+    return {name: printable(v) if isinstance(v, str) and name != "exception" else v for name, v in line.items()}
+
+
+def _readable_time(_logger: Any, _method: str, line: Any) -> Any:
+    bar_time = line.get("bar_time")
+    return line | {"bar_time": utc(bar_time)} if isinstance(bar_time, int) else line
+
+
+def _readable_bar(_logger: Any, _method: str, line: Any) -> Any:
+    """A bar for people: when and what, the fill right after it, then what fits on one line."""
+    if line.get("event") != "bar":
+        return line
+    time, action, filled = (line.pop(name, "") for name in ("time", "action", "filled"))
+    line["event"] = f"{time[:16].replace('T', ' ')} {action.upper() if filled else action} {filled}".strip()
+    room = _width() - _PREFIX - max(len(line["event"]), 18)
+    shown = {}
+    for name, value in line.items():
+        room -= len(f" {name}={value}") if name not in _ALWAYS[:3] else 0
+        if name in _ALWAYS or room >= 0:
+            shown[name] = value
+    return shown
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 120

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from bot.clock import bar_seconds
 from bot.errors import UsageError
@@ -24,9 +25,14 @@ _TYPES: Final = {
 }  # fmt: skip
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 Seconds = Annotated[float, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Commission = Annotated[float, Meta(ge=0, lt=1)]
+Slippage = Annotated[float, Meta(ge=0, lt=10_000)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class ExchangeSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,18 +50,23 @@ class RuleSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     initial_balance: Amount = 10_000.0
     initial_stocks: Amount = 1.0
-    commission: Annotated[float, Meta(ge=0, lt=1)] = 0.00075
+    commission: Commission = 0.00075
     trade_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.5
     min_buy_value: Amount = 1.0
     min_sell_amount: Amount = 0.0001
 
 
 class AccountSettings(RuleSettings, frozen=True, forbid_unknown_fields=True):
-    """`[account]`: what is traded with, fixed when the account's first row is written."""
+    """`[account]`: what is traded with, fixed when the account's first row is written.
+
+    With `initial_share` the account begins with a worth of `initial_balance`, of which that share is in coins at the
+    close of its first bar; `initial_stocks` then counts for nothing.
+    """
 
     name: Text = "main"
+    initial_share: Share | None = None
     fill: Literal["close", "quote"] = "close"
-    slippage_bps: Annotated[float, Meta(ge=0, lt=10_000)] = 0.0
+    slippage_bps: Slippage = 0.0
 
 
 class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +74,7 @@ class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     model: Text = "models/current"
     mode: Literal["sample", "argmax"] = "sample"
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    seed: Seed = 0
     any_timeframe: bool = False
 
 
@@ -106,18 +117,40 @@ class RefreshSettings(Struct, frozen=True, forbid_unknown_fields=True):
     window_days: Annotated[int, Meta(ge=30)] = 1095
     holdout_days: Annotated[int, Meta(ge=7)] = 90
     steps: Annotated[int, Meta(ge=0)] = 0
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    seed: Seed = 0
     margin: float = 0.0
     max_turnover_a_day: Amount = 2.0
     max_drawdown: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
 class Challenger(Struct, frozen=True, forbid_unknown_fields=True):
-    """One of `[[challengers]]`: a model that trades the same candles on an account of its own."""
+    """One of `[[challengers]]`: a model that trades the same candles on an account of its own, on each of `markets`
+    (names of markets' accounts; none: the first market).
+    """
 
     name: Text
     model: Text
     mode: Literal["sample", "argmax"] | None = None
+    markets: tuple[Text, ...] = ()
+
+
+class MarketSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of `[[markets]]`: a further market. What it leaves out is as in `[exchange]`, `[account]` and `[policy]`."""
+
+    name: Text
+    exchange: Text | None = None
+    symbol: Text | None = None
+    timeframe: Text | None = None
+    base_url: str | None = None
+    initial_balance: Amount | None = None
+    initial_stocks: Amount | None = None
+    initial_share: Share | None = None
+    commission: Commission | None = None
+    fill: Literal["close", "quote"] | None = None
+    slippage_bps: Slippage | None = None
+    model: Text | None = None
+    mode: Literal["sample", "argmax"] | None = None
+    seed: Seed | None = None
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,6 +165,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     notify: NotifySettings = NotifySettings()
     refresh: RefreshSettings = RefreshSettings()
     challengers: tuple[Challenger, ...] = ()
+    markets: tuple[MarketSettings, ...] = ()
 
     @property
     def bar(self) -> int:
@@ -142,6 +176,38 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def market(self) -> str:
         """What the ledger calls the series of candles: exchange, symbol and timeframe."""
         return f"{self.exchange.id}:{self.exchange.symbol}:{self.exchange.timeframe}"
+
+    def each_market(self) -> "tuple[Settings, ...]":
+        """The settings of each market as if it were the only one: its exchange, account, policy and challengers. The
+        first is that of `[exchange]`, `[account]` and `[policy]`.
+        """
+        first = self.account.name
+        alone = replace(self, markets=(), challengers=self._challengers_on(first, (first, "")))
+        return alone, *(self._alone(market) for market in self.markets)
+
+    def _alone(self, market: MarketSettings) -> "Settings":
+        account = _changed(self.account, market)
+        if market.initial_share is None and market.initial_stocks is not None:
+            account = replace(account, initial_share=None)
+        return replace(
+            self,
+            exchange=self._exchange_of(market),
+            account=account,
+            policy=_changed(self.policy, market),
+            challengers=self._challengers_on(market.name, (market.name,)),
+            markets=(),
+        )
+
+    def _exchange_of(self, market: MarketSettings) -> ExchangeSettings:
+        exchange_id = market.exchange or self.exchange.id
+        base_url = self.exchange.base_url if exchange_id == self.exchange.id else ""
+        return _changed(replace(self.exchange, id=exchange_id, base_url=base_url), market)
+
+    def _challengers_on(self, market: str, names: tuple[str, ...]) -> tuple[Challenger, ...]:
+        """The challengers that join a market, named as there; an empty name in `names` takes those that name none."""
+        joining = [one for one in self.challengers if set(one.markets or ("",)) & set(names)]
+        suffix = "" if market == self.account.name else f"@{market}"
+        return tuple(replace(one, name=one.name + suffix, markets=()) for one in joining)
 
 
 def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -159,8 +225,33 @@ def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             _override(tables, name, value)
     settings = validate_settings(tables, Settings, strict=False)
-    bar_seconds(settings.exchange.timeframe)
+    _check_markets(settings)
     return settings
+
+
+def _check_markets(settings: Settings) -> None:
+    """Raises UsageError where a market cannot be told from another, or has no bars, or is not there to be joined."""
+    addresses: dict[str, str] = {}
+    for market in settings.each_market():
+        name, exchange = market.account.name, market.exchange
+        try:
+            bar_seconds(exchange.timeframe)
+        except UsageError as error:
+            raise UsageError(f"market {name}: {error}") if settings.markets else error from None
+        if addresses.setdefault(market.market, exchange.base_url) != exchange.base_url:
+            raise UsageError(f"settings: market {name}: give {market.market} the same base_url everywhere")
+    names = [settings.account.name, *(market.name for market in settings.markets)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"settings: two markets are called {name}: rename one, or account.name")
+    for entry in settings.markets:
+        if entry.initial_share is not None and entry.initial_stocks is not None:
+            raise UsageError(f"settings: market {entry.name}: give initial_share or initial_stocks, not both")
+    for challenger in settings.challengers:
+        unknown = [name for name in challenger.markets if name not in names]
+        if unknown:
+            known = ", ".join(names)
+            raise UsageError(f"settings: challenger {challenger.name}: there is no market {unknown[0]!r}, only {known}")
 
 
 def find_settings(environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -206,11 +297,18 @@ def validate_settings(tables: Mapping[str, Any], kind: type[T], what: str = "set
         problem, _, where = str(error).partition(" - at `$.")  # "Expected `float` >= 0.0 - at `$.exchange.id`"
         key = f"{where.rstrip('`')}: " if where else ""
         raise UsageError(f"{what}: {key}{_in_words(problem, kind, where.rstrip('`'))}") from error
-    for section, table in msgspec.to_builtins(settings).items():
-        for name, value in table.items() if isinstance(table, dict) else ():
-            if isinstance(value, float) and not isfinite(value):
-                raise UsageError(f"{what}: {section}.{name}: {value} is not a finite number")
+    for section, found in msgspec.to_builtins(settings).items():
+        for table in found if isinstance(found, list | tuple) else [found]:
+            for name, value in table.items() if isinstance(table, dict) else ():
+                if isinstance(value, float) and not isfinite(value):
+                    raise UsageError(f"{what}: {section}.{name}: {value} is not a finite number")
     return settings
+
+
+def _changed(section: S, market: MarketSettings) -> S:
+    """The section with those of its keys that the market has."""
+    given = {name: getattr(market, name) for name in MarketSettings.__struct_fields__ if name != "exchange"}
+    return replace(section, **{key: given[key] for key in section.__struct_fields__ if given.get(key) is not None})
 
 
 def _in_words(problem: str, kind: type, where: str) -> str:

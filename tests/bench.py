@@ -19,11 +19,12 @@ from bot.clock import Clock
 from bot.ledger import commit_bars, open_writer, resume_account
 from bot.market import Candle, Feed
 from bot.model import SHIPPED_POINTER, load_model, resolve_model
-from bot.service import Poller, Waiter, replay_candles
+from bot.service import Poller, replay_candles
 from bot.settings import Settings, load_settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.trading import AccountTerms, Trader, terms_of
 from tests import bench_models
+from tests.harness import poll
 
 BARS = 10_000
 WARMUP = 500
@@ -103,11 +104,11 @@ def _daemon(environment: dict[str, str], now: "Synchronized[float]", bars: int) 
     settings = load_settings(None, environment)
     clock = Clock(source=lambda: now.value, simulated=True)
     ledger = open_writer(settings.ledger.url)
-    poller = Poller(settings, clock, ledger, [_trader(settings)], Feed(settings.exchange, clock), Waiter())
+    poller = Poller(settings, clock, ledger, [_trader(settings)], Feed(settings.exchange, clock))
     early = 0.0
     first = time.perf_counter()
     for bar in range(bars):
-        poller.poll()
+        poll(poller)
         now.value += 3600
         if bar == bars // 10:
             early = _resident()

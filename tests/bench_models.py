@@ -28,11 +28,11 @@ from bot.model import (
     resolve_model,
     save_model,
 )
-from bot.service import Poller, TraderWatcher, Waiter, run
+from bot.service import Markets, Poller, TraderWatcher, Waiter, run
 from bot.service.traders import load_traders
 from bot.settings import Settings
 from bot.simulator import LoopbackExchange, generate_candles
-from tests.harness import HOUR, Dial, settings_of
+from tests.harness import HOUR, Dial, poll, settings_of
 
 WARMUP = 500
 CHALLENGERS = 10
@@ -95,16 +95,14 @@ def challengers(folder: Path) -> None:
         for ledger in ("one.sqlite", "eleven.sqlite"):
             settings = _settings(exchange.url, folder, ledger, pointer)
             feed = Feed(settings.exchange, dial.clock)
-            pollers.append(
-                Poller(settings, dial.clock, open_writer(settings.ledger.url), load_traders(settings), feed, Waiter())
-            )
+            pollers.append(Poller(settings, dial.clock, open_writer(settings.ledger.url), load_traders(settings), feed))
             for model_id in ids[1:]:
                 registry.shadow(pointer, model_id)
         times: list[list[float]] = [[], []]
         for _ in range(BARS):
             for poller, taken in zip(pollers, times, strict=True):
                 first = time.perf_counter()
-                poller.poll()
+                poll(poller)
                 taken.append(1000 * (time.perf_counter() - first))
             dial.now += HOUR
         for poller in pollers:
@@ -134,10 +132,10 @@ def swaps(folder: Path) -> None:
         settings = _settings(exchange.url, folder, "swaps.sqlite", pointer)
         ledger = open_writer(settings.ledger.url)
         models = TraderWatcher(settings)
-        poller = Poller(settings, clock, ledger, models.traders, Feed(settings.exchange, clock), Waiter())
-        promoter = threading.Thread(target=_promote, args=(poller, pointer, ids, clock), daemon=True)
+        waiter, markets = Waiter(), Markets(models, clock, ledger)
+        promoter = threading.Thread(target=_promote, args=(waiter, pointer, ids, clock), daemon=True)
         promoter.start()
-        run(poller, 0.0, models)
+        run(markets, 0.0, waiter)
         promoter.join()
         ledger.close()
     bot.service.poller.log_bar = before
@@ -151,7 +149,7 @@ def swaps(folder: Path) -> None:
     )
 
 
-def _promote(poller: Poller, pointer: Path, ids: list[str], clock: Clock) -> None:
+def _promote(waiter: Waiter, pointer: Path, ids: list[str], clock: Clock) -> None:
     """While each third bar forms, and right before each third one closes."""
     first = int(clock.now()) // HOUR
     for hour in range(first + 1, first + SWAP_BARS):
@@ -160,7 +158,7 @@ def _promote(poller: Poller, pointer: Path, ids: list[str], clock: Clock) -> Non
             moment = (hour + (0.3 + 0.05 * (hour % 9) if kind == 1 else 1.0)) * HOUR
             time.sleep(max(clock.real(moment - clock.now()) - (0.0 if kind == 1 else 0.002), 0.0))
             registry.promote(pointer, ids[hour % len(ids)], clock.now())
-    poller.waiter.stop()
+    waiter.stop()
 
 
 if __name__ == "__main__":

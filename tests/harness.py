@@ -5,7 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from bot.ledger import Ledger, open_reader, open_writer, tables
 from bot.market import Candle, Feed
 from bot.model import ARTICLE, Features, Model, NetworkSizes, NetworkSpec, build_model
 from bot.service import Poller, Waiter, replay_candles
+from bot.service.waiter import Answer
 from bot.settings import Settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.simulator.generate import START
@@ -66,6 +67,31 @@ class Dial:
         return Clock(source=self, simulated=True)
 
 
+class InlineWaiter(Waiter):
+    """Makes requests in the thread that asks."""
+
+    def start(self, request: Callable[[], Any]) -> Answer:
+        answer = Answer()
+        answer.fill(request)
+        return answer
+
+
+def poll(poller: Poller) -> int:
+    """A poll to its end, its requests made in this thread; how many bars it decided."""
+    steps = poller.steps()
+    try:
+        request = next(steps)
+        while True:
+            try:
+                answer = request and request()
+            except Exception as error:  # noqa: BLE001 - as the thread that makes a request does
+                request = steps.throw(error)
+            else:
+                request = steps.send(answer)
+    except StopIteration as end:
+        return int(end.value)
+
+
 @dataclasses.dataclass
 class World:
     """A loopback exchange at a time that the test sets, and pollers on ledgers in a folder."""
@@ -97,7 +123,7 @@ class World:
         try:
             trader = Trader(terms_of(settings), model, settings.policy.mode)
             feed = Feed(settings.exchange, self.dial.clock)
-            yield Poller(settings, self.dial.clock, ledger, [trader], feed, Waiter())
+            yield Poller(settings, self.dial.clock, ledger, [trader], feed)
         finally:
             ledger.close()
 
@@ -105,7 +131,7 @@ class World:
         """Poll once, `second` seconds after the close of each of the bars numbered from the first candle's hour."""
         for hour in hours:
             self.dial.now = START + (hour + 1) * HOUR + second
-            poller.poll()
+            poll(poller)
 
     def rows(self, url: str | None = None) -> Rows:
         """Every proven row of the ledger."""

@@ -1,6 +1,7 @@
 """What the documents name is there."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,14 @@ def test_every_make_target_that_is_named_exists() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"(?:`|^(?:\$ )?)make ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE):
             assert target in targets, f"{document.name}: make {target}"
+
+
+@pytest.mark.parametrize("target", ["article", "walk"])
+def test_make_asks_for_the_candles_that_it_needs(target: str) -> None:
+    def dry(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert dry("CANDLES=some.csv").returncode == 0
+    without = dry()
+    assert without.returncode == 2
+    assert f"make {target} needs a file of candles: make {target} CANDLES=" in without.stderr

@@ -1,10 +1,9 @@
 """The command `hourhand-train`: finds the subcommand, and turns failures into a sentence and an exit code."""
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from bot.cli import command_loader, dispatch
+from bot.cli import Parser, command_loader, dispatch
 
 COMMANDS: Final = {
     "download": "fetch an exchange's candles into a file",
@@ -21,7 +20,7 @@ COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hourhand-train` with `argv` (the process's own by default) and return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "hourhand-train",
         description="Everything offline: candles, training, evaluation.",
         epilog="example: hourhand-train candles btcusd_1h.parquet",

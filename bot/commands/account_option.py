@@ -22,3 +22,24 @@ def account_name(connection: Connection, parsed_args: Namespace, settings: Setti
     if read_terms(connection, name) is None:
         raise UsageError(f"--account {name}: the ledger has no such account")
     return name
+
+
+def add_market(parser: ArgumentParser) -> None:
+    """`--market NAME`."""
+    parser.add_argument("--market", metavar="NAME", help="another market than the first, by its main account's name")
+
+
+def market_name(parsed_args: Namespace, settings: Settings) -> str:
+    """The name of the market asked for, which the settings may no longer have, else that of the first."""
+    return settings.account.name if parsed_args.market is None else str(parsed_args.market)
+
+
+def market_settings(parsed_args: Namespace, settings: Settings) -> Settings:
+    """The settings of the market asked for, else of the first, as if it were the only one. Raises UsageError for one
+    that the settings do not have.
+    """
+    name = market_name(parsed_args, settings)
+    found = {market.account.name: market for market in settings.each_market()}
+    if name not in found:
+        raise UsageError(f"--market {name}: the settings have {', '.join(found)}")
+    return found[name]

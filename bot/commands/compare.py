@@ -7,12 +7,16 @@ from typing import Any, Final
 import numpy as np
 
 from bot.clock import utc
+from bot.commands.account_option import add_market, market_name
 from bot.console import add_accounts, add_config, add_json, print_result, print_table, read_settings
 from bot.errors import UsageError
-from bot.ledger import open_reader
+from bot.ledger import first_bar, open_reader
 from bot.model import in_sample_warning
-from bot.report import account_statistics, align_histories, read_histories
+from bot.redact import printable
+from bot.report import account_statistics, align_histories, pool_timing, read_histories, read_history
+from bot.settings import Settings
 
+EFFECT: Final = 0.05
 _COLUMNS: Final = {
     "account": "account",
     "log_return": "log return",
@@ -21,11 +25,14 @@ _COLUMNS: Final = {
     "max_drawdown": "drawdown",
     "exposure": "exposure",
     "trades": "trades",
+    "value": "value",
+    "in_sample_bars": "in sample",
     "turnover": "turnover",
     "commission": "commission",
     "slippage": "slippage",
-    "value": "value",
 }
+_OPTIONAL: Final = ("slippage", "commission", "turnover", "models", "in sample", "value", "trades", "exposure")
+"""What a narrow terminal does without, in this order."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,22 +40,38 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     add_accounts(parser)
+    add_market(parser)
+    parser.add_argument(
+        "--pool", action="store_true", help="the timing over all markets together (default: their main accounts)"
+    )
+    parser.add_argument(
+        "--effect", type=float, default=EFFECT, metavar="E", help=f"of --pool: a timing a year to look for ({EFFECT})"
+    )
     parser.epilog = (
-        "Over the hours that all accounts decided. Log return is ln(last value / first value); over hold is that\n"
-        "less the initial holdings' own; over mix less that of the account's own mean share in coins, held constant\n"
-        "free of cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean\n"
-        "share in coins, turnover the value traded in multiples of the account's.\n\n"
-        "example: hourhand compare --account main --account shadow-07fc8e0940da1ce8"
+        "Over the hours that all accounts decided. Without --account, one with so few that the others share more than\n"
+        "twice as many is left out and named. Log return is ln(last value / first value); over hold is that less the\n"
+        "initial holdings' own; over mix less that of the account's own mean share in coins, held constant free of\n"
+        "cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean share in\n"
+        "coins, turnover the value traded in multiples of the account's, in sample the bars that its models learned\n"
+        "from.\n\n"
+        "--pool adds up the timing of an equal part in each market, with an interval that resamples the same hours in\n"
+        "all of them, and says after how many years, at this pace, a timing of E a year (in log return) is told from\n"
+        "nothing: at 95 %, four times in five.\n\n"
+        "example: hourhand compare --account main --account shadow-07fc8e0940da1ce8\n"
+        "         hourhand compare --pool"
     )
 
 
 def call(parsed_args: Namespace) -> int:
     """Print the accounts beside each other, and holding."""
     settings, _ = read_settings(parsed_args)
+    main = market_name(parsed_args, settings)
+    if parsed_args.pool:
+        return _pool(parsed_args, settings)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
-        histories = read_histories(connection, settings.account.name, parsed_args.account)
-        aligned = align_histories(connection, histories)
+        histories = read_histories(connection, main, parsed_args.account)
+        aligned, left_out = align_histories(connection, histories, keep_all=bool(parsed_args.account))
         statistics = [account_statistics(history) for history in aligned]
     ledger.close()
     if not statistics:
@@ -62,13 +85,52 @@ def call(parsed_args: Namespace) -> int:
         sys.stderr.write(f"{warning}\n")
     if parsed_args.json:
         span["in_sample_bars"] = in_sample
-        print_result({**span, "hold": hold, "accounts": statistics}, as_json=True)
+        print_result({**span, "hold": hold, "accounts": statistics, "left_out": left_out}, as_json=True)
         return 0
     print(f"{span['bars']} bars in common, {utc(span['first'])} to {utc(span['last'])}")
     rows = [[*(_cell(row[name]) for name in _COLUMNS), _models(row["models"])] for row in statistics]
     holding = ["holding", *(_cell(hold[name]) if name in hold else None for name in list(_COLUMNS)[1:]), None]
-    print_table([*_COLUMNS.values(), "models"], [*rows, holding])
+    print_table([*_COLUMNS.values(), "models"], [*rows, holding], optional=_OPTIONAL)
+    if left_out:
+        accounts = "".join(f" --account {name}" for name in (main, left_out[0]))
+        print(printable(f"too few hours in common: {', '.join(left_out)}; see `hourhand compare{accounts}`"))
     return 0
+
+
+def _pool(parsed_args: Namespace, settings: Settings) -> int:
+    if not 0 < parsed_args.effect < float("inf"):
+        raise UsageError(f"compare: --effect {parsed_args.effect}: name a timing a year above 0, for example {EFFECT}")
+    ledger = open_reader(settings.ledger.url)
+    try:
+        with ledger.reading() as connection:
+            names = parsed_args.account or [market.account.name for market in settings.each_market()]
+            opened = [name for name in names if parsed_args.account or first_bar(connection, name) is not None]
+            if not opened:
+                raise UsageError("compare --pool: no market has decided a bar yet: `hourhand run` starts it")
+            found = pool_timing([read_history(connection, name) for name in dict.fromkeys(opened)], parsed_args.effect)
+    finally:
+        ledger.close()
+    if parsed_args.json:
+        print_result(found, as_json=True)
+        return 0
+    span = f"{utc(found['first'])} to {utc(found['last'])}"
+    print(f"{found['markets']} markets together, {found['hours']:,} bars ({found['years']:.2f} years), {span}")
+    rows = [[row["account"], row["market"], row["bars"], *_interval(row["timing"])] for row in found["accounts"]]
+    rows.append(["all together", None, found["hours"], *_interval(found["pooled"])])
+    print_table(["account", "market", "bars", "over mix", "95 % from", "to"], rows, optional=("market",))
+    needed, effect = found["years_needed"], found["effect"]
+    if needed is None:
+        print("nothing varies yet, so there is no saying how long it takes to see an effect")
+    else:
+        print(
+            f"at this pace a timing of {effect:g} a year is told from nothing (at 95 %, four times in five) after "
+            f"{needed:.1f} years: {max(needed - found['years'], 0.0):.1f} to go"
+        )
+    return 0
+
+
+def _interval(figures: dict[str, Any]) -> list[float]:
+    return [round(number, 4) for number in (figures["value"], *figures["ci95"])]
 
 
 def _cell(value: Any) -> Any:

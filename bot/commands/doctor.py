@@ -3,16 +3,26 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bot.clock import Clock, newest_closed, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
-from bot.ledger import is_in_use, open_reader, read_practice, resume_account
-from bot.market import Feed
+from bot.ledger import (
+    check_practice,
+    is_in_use,
+    newest_bar,
+    open_reader,
+    read_candles_between,
+    require_writable,
+    resume_account,
+)
+from bot.market import Candle, Feed, reconcile
 from bot.model import describe, named_model
+from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
-from bot.service import SKEW_WARNING, STALE_BARS, load_traders
+from bot.service import SKEW_WARNING, STALE_BARS, feeds_of, load_traders
 from bot.settings import Settings
 
 
@@ -26,15 +36,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Check one thing after the other; the exit code of the first that fails."""
     settings, clock = read_settings(parsed_args)
-    feed = Feed(settings.exchange, clock)
+    open_feed = feeds_of(clock)
+    markets = [(market, open_feed(market)) for market in settings.each_market()]
+    named = [f"{market.account.name!r} on {market.market}" for market, _ in markets]
     checks: dict[str, Callable[[], str]] = {
-        "settings": lambda: f"account {settings.account.name!r} on {settings.market}",
+        "settings": lambda: f"account {', '.join(named)}",
         "ledger": lambda: _ledger(settings),
         "model": lambda: _model(settings),
         "accounts": lambda: _accounts(settings, clock),
-        "exchange": lambda: _exchange(feed, settings, clock),
-        "clock": lambda: _clock(feed),
+        "notifications": lambda: f"addresses: {check_addresses(settings)}",
     }
+    for market, feed in markets:
+        suffix = "" if market.account.name == settings.account.name else f" {market.account.name}"
+        if suffix and market.policy.model != settings.policy.model:
+            checks[f"model{suffix}"] = partial(_model, market)
+        checks[f"exchange{suffix}"] = partial(_exchange, feed, market, clock)
+        checks[f"clock{suffix}"] = partial(_clock, feed)
     results = [_result(name, check) for name, check in checks.items()]
     code = next((result["exit_code"] for result in results if not result["ok"]), 0)
     if parsed_args.json:
@@ -53,6 +70,7 @@ def _result(name: str, check: Callable[[], str]) -> dict[str, Any]:
 
 def _ledger(settings: Settings) -> str:
     url = settings.ledger.url
+    require_writable(url)
     if not _is_there(url):
         return f"{redact_url(url)} is not there yet, or of an older version; `hourhand run` sees to it"
     return f"{redact_url(url)}, {'in use by a daemon' if is_in_use(url) else 'not in use'}"
@@ -82,23 +100,47 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     ledger = open_reader(settings.ledger.url)
     try:
         with ledger.reading() as connection:
-            practice = read_practice(connection)
+            check_practice(connection, clock.simulated, clock.now())
             states = [resume_account(connection, trader, settings.schedule.warmup_bars) for trader in traders]
     finally:
         ledger.close()
-    if practice is not None and practice != clock.simulated:
-        kind, other = ("for practice", "the machine's") if practice else ("a real one", "a simulated")
-        raise UsageError(f"the ledger is {kind}, and this is {other} clock: set another ledger.url")
     decided = sum(state.bar_time is not None for state in states)
+    newest = max((state.bar_time for state in states if state.bar_time is not None), default=None)
+    if newest is not None and clock.now() < newest + settings.bar - BACKWARD:
+        raise UsageError(
+            f"the clock says {utc(clock.now())}, and the newest decided bar is of {utc(newest)}: nothing is decided "
+            "until then; set the clock, or use another ledger.url"
+        )
     return f"{names}: {decided} of {len(states)} with decided bars"
 
 
 def _exchange(feed: Feed, settings: Settings, clock: Clock) -> str:
     bar = settings.bar
+    stored = _stored(settings)
+    since = newest_closed(clock.now(), bar) - STALE_BARS * bar
     first = time.perf_counter()
-    newest = feed.closed_candles(newest_closed(clock.now(), bar) - STALE_BARS * bar)[-1]
+    fetched = feed.closed_candles(min([since, *(candle.bar_time for candle in stored[:1])]))
     milliseconds = 1000 * (time.perf_counter() - first)
-    return f"{settings.market}: newest closed candle {utc(newest.bar_time)}, answered in {milliseconds:.0f} ms"
+    reconcile.require_same_market(stored, fetched)
+    newest = utc(fetched[-1].bar_time)
+    return f"{settings.market}: newest closed candle {newest}, answered in {milliseconds:.0f} ms"
+
+
+def _stored(settings: Settings) -> list[Candle]:
+    """The ledger's newest candles, to compare with the exchange's; none where there is no ledger to read."""
+    try:
+        ledger = open_reader(settings.ledger.url)
+    except HourhandError:
+        return []  # the check of the ledger says why
+    try:
+        with ledger.reading() as connection:
+            newest = newest_bar(connection, settings.market)
+            if newest is None:
+                return []
+            first = newest - (reconcile.OVERLAP - 1) * settings.bar
+            return read_candles_between(connection, settings.market, first, newest + 1)
+    finally:
+        ledger.close()
 
 
 def _clock(feed: Feed) -> str:

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import LedgerError
 from bot.ledger import account_summary, open_reader
-from bot.observers import check_health, unknown
+from bot.observers import NewestBar, check_markets, unknown
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,9 +25,12 @@ def call(parsed_args: Namespace) -> int:
     try:
         ledger = open_reader(settings.ledger.url)
         with ledger.reading() as connection:
-            summary = account_summary(connection, settings.account.name)
+            newest = {
+                name: NewestBar(market.bar, account_summary(connection, name)["bar_time"])
+                for name, market in ((market.account.name, market) for market in settings.each_market())
+            }
         ledger.close()
-        verdict = check_health(summary["bar_time"], clock.now(), settings)
+        verdict = check_markets(newest, clock.now(), settings)
     except LedgerError as error:
         verdict = unknown(str(error), settings)
     if parsed_args.json:

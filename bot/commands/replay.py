@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from bot.commands.account_option import add_market, market_settings
 from bot.console import add_config, add_json, print_result, progress, read_settings
 from bot.errors import UsageError
 from bot.ledger import account_summary, mark_practice, open_writer
@@ -23,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--model", metavar="DIR", help="a folder, a pointer, or a rule such as rule:hold (policy.model)"
     )
     parser.add_argument("--ledger", metavar="URL", required=True, help="where to write: sqlite:///replay.sqlite")
+    add_market(parser)
     parser.add_argument("--warmup", type=int, default=0, metavar="N", help="the first N only warm the policy up")
     parser.epilog = (
         "Decides every candle as the daemon would have: with the same candles, warm-up, model and seed the rows are\n"
@@ -33,7 +35,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def call(parsed_args: Namespace) -> int:
     """Replay, and print how it went."""
-    settings, _ = read_settings(parsed_args)
+    every, _ = read_settings(parsed_args)
+    settings = market_settings(parsed_args, every)
     if parsed_args.warmup < 0:
         raise UsageError("--warmup is a number of candles, 0 or more")
     model = named_model(parsed_args.model or settings.policy.model)
@@ -43,10 +46,9 @@ def call(parsed_args: Namespace) -> int:
     try:
         with ledger.writing() as connection:
             mark_practice(connection, practice=True, now=math.inf)
+        trader = Trader(terms_of(settings), model, settings.policy.mode, settings.account.initial_share)
         with progress("replay", len(candles)) as update:
-            result = replay_candles(
-                ledger, Trader(terms_of(settings), model, settings.policy.mode), candles, parsed_args.warmup, update
-            )
+            result = replay_candles(ledger, trader, candles, parsed_args.warmup, update)
         with ledger.reading() as connection:
             now = account_summary(connection, settings.account.name)
     finally:
@@ -54,6 +56,6 @@ def call(parsed_args: Namespace) -> int:
     result |= {name: now[name] for name in ("value", "hold_value", "excess", "model_id")}
     print_result(result | {"last_bar_time": now["bar_time"]}, as_json=parsed_args.json)
     warning = in_sample_warning(result["in_sample_bars"], result["bars"])
-    if warning and not parsed_args.json:
+    if warning:
         print(warning, file=sys.stderr)
     return 0

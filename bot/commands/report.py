@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from bot.commands.account_option import add_market, market_name
 from bot.console import add_accounts, add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
 from bot.ledger import open_reader, tables
@@ -19,6 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; overwritten if there")
     add_accounts(parser)
+    add_market(parser)
     parser.epilog = (
         "One file that needs nothing else: value against holding and the constant mix, price with the trades on it,\n"
         "share in coins, drawdown, probabilities, costs, months, models and events; several accounts side by side.\n\n"
@@ -31,12 +33,12 @@ def call(parsed_args: Namespace) -> int:
     settings, _ = read_settings(parsed_args)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
-        histories = read_histories(connection, settings.account.name, parsed_args.account)
-        aligned = align_histories(connection, histories)
+        histories = read_histories(connection, market_name(parsed_args, settings), parsed_args.account)
+        aligned, left_out = align_histories(connection, histories)
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
     ledger.close()
-    text = render_page(histories, aligned, events).encode()
+    text = render_page(histories, aligned, events, left_out).encode()
     try:
         parsed_args.out.write_bytes(text)
     except OSError as error:

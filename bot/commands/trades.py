@@ -7,6 +7,7 @@ from bot.commands.account_option import account_name, add_account
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import UsageError
 from bot.ledger import open_reader, read_fills
+from bot.redact import printable
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,5 +37,5 @@ def call(parsed_args: Namespace) -> int:
     elif fills:
         print_table(("bar", *fills[0]._fields[1:]), ((utc(fill.bar_time), *fill[1:]) for fill in fills))
     else:
-        print(f"account {account} has not traded yet")
+        print(f"account {printable(account)} has not traded yet")
     return 0

@@ -6,6 +6,7 @@ from typing import Final
 from bot.console import add_config, add_json, print_result, progress, read_settings
 from bot.errors import LedgerError, UsageError
 from bot.ledger import holds, open_reader, verify
+from bot.redact import printable
 
 _SHOWN: Final = 100
 
@@ -51,5 +52,5 @@ def call(parsed_args: Namespace) -> int:
     else:
         print_result(result, as_json=False)
         for difference in differences[:_SHOWN]:
-            print(difference)
+            print(printable(difference))
     return LedgerError.exit_code if differences else 0

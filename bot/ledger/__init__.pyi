@@ -8,11 +8,13 @@ from .backups import backup as backup
 from .backups import continues as continues
 from .backups import restore as restore
 from .engines import parse_url as parse_url
+from .practice import check_practice as check_practice
 from .practice import mark_practice as mark_practice
 from .practice import read_practice as read_practice
 from .proof import verify as verify
 from .reading import StoredDecision as StoredDecision
 from .reading import StoredState as StoredState
+from .reading import first_bar as first_bar
 from .reading import holds as holds
 from .reading import new_revisions as new_revisions
 from .reading import newest_bar as newest_bar
@@ -27,5 +29,6 @@ from .store import Ledger as Ledger
 from .store import is_in_use as is_in_use
 from .store import open_reader as open_reader
 from .store import open_writer as open_writer
+from .store import require_writable as require_writable
 from .writing import add_event as add_event
 from .writing import commit_bars as commit_bars

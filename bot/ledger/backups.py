@@ -50,18 +50,19 @@ def restore(backup_file: Path, url: str) -> Path | None:
         raise LedgerError(f"there is no backup {backup_file}: name a file that `hourhand backup` made")
     if target.exists() and backup_file.samefile(target):
         raise UsageError(f"{backup_file} is the ledger itself: name a backup")
-    part = target.with_name(target.name + ".restoring")
     with ExitStack() as stack, translated_errors(f"sqlite:///{target}"):
+        target = target.resolve()  # a link may lead to another file system, where the copy has to be made
+        part = target.with_name(target.name + ".restoring")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
-            stack.callback(FileUse(target.resolve(), exclusive=True).release)
+            stack.callback(FileUse(target, exclusive=True).release)
         stack.callback(_remove, part)
         _remove(part)
         marks = _copy_checked(backup_file, part), _mark(target)
         if None not in marks and marks[0] != marks[1]:
             kinds = ["practice" if mark else "real" for mark in marks]
             raise UsageError(f"a {kinds[0]} backup cannot replace a {kinds[1]} ledger: set another ledger.url")
-        return _exchange(part, target.resolve())
+        return _exchange(part, target)
 
 
 def continues(ledger: Ledger, url: str) -> bool:
@@ -146,18 +147,18 @@ def _copy_checked(backup_file: Path, part: Path) -> bool | None:
 
 
 def _exchange(part: Path, target: Path) -> Path | None:
-    """Put `part` at `target`. At every moment the ledger or the one of before is whole at its path."""
+    """Put `part` at `target`. The ledger of before is whole under its new name before anything at its path changes."""
     kept = None
     wal, shm = target.with_name(target.name + "-wal"), target.with_name(target.name + "-shm")
     if target.exists():
         kept = target.with_name(f"{target.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         os.link(target, kept)
-        if wal.exists():
+        if wal.exists() and wal.stat().st_size:
             shutil.copy2(wal, kept.with_name(kept.name + "-wal"))
+    _sync(part)
     # A write-ahead log that is left behind would be replayed onto the copy.
     wal.unlink(missing_ok=True)
     shm.unlink(missing_ok=True)
-    _sync(part)
     part.replace(target)
     _sync(target.parent)
     return kept

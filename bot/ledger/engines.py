@@ -13,7 +13,10 @@ from sqlalchemy.pool import QueuePool
 
 from bot.errors import LedgerInUseError, UsageError
 
-_BUSY_MS: Final = 2_000
+_BUSY_MS: Final = 2_000  # that a statement waits for somebody else's lock
+_CONNECT_SECONDS: Final = 10
+# Of a connection whose other end has gone without a word: half a minute; Linux's defaults take a quarter of an hour.
+_ALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
 _NOT_A_URL: Final = "ledger.url is not a database URL: write sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
@@ -83,9 +86,25 @@ def lock_key(database: str) -> int:
     return zlib.crc32(f"hourhand:{database}".encode())
 
 
+def bounded_engine(address: URL, **options: Any) -> Engine:
+    """An engine for PostgreSQL that waits neither for a server that does not answer nor for a lock for long, unless the
+    address itself says how long. `options` are `create_engine`'s.
+    """
+    waits = {"connect_timeout": _CONNECT_SECONDS, **_ALIVE}
+    given = {name: value for name, value in waits.items() if name not in address.query}
+    engine = create_engine(address, connect_args=given, **options)
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET lock_timeout = {_BUSY_MS}")
+        connection.commit()
+
+    return engine
+
+
 def postgres_engine(address: URL) -> Engine:
     """A writer's engine: one connection at most, which holds the advisory lock."""
-    engine = create_engine(address, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_pre_ping=True)
+    engine = bounded_engine(address, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_pre_ping=True)
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: Any) -> None:

@@ -14,10 +14,15 @@ def read_practice(connection: Connection) -> bool | None:
 
 
 def mark_practice(connection: Connection, practice: bool, now: float) -> None:  # noqa: FBT001 - the mark itself
-    """Mark the ledger as one for practice or a real one, where it has no mark yet. `now` is on the clock that is to
-    write to it.
+    """Mark the ledger as one for practice or a real one, where it has no mark yet. Raises as `check_practice`."""
+    check_practice(connection, practice, now)
+    info = tables.ledger_info
+    connection.execute(update(info).where(info.c.practice.is_(None)).values(practice=int(practice)))
 
-    Raises UsageError where it has the other mark, or none and candles later than `now`.
+
+def check_practice(connection: Connection, practice: bool, now: float) -> None:  # noqa: FBT001 - the mark itself
+    """Raises UsageError where the ledger has the other mark, or none and candles later than `now`, which is on the
+    clock that is to write to it.
     """
     mark = read_practice(connection)
     if mark is None:
@@ -27,7 +32,6 @@ def mark_practice(connection: Connection, practice: bool, now: float) -> None:  
                 f"the clock says {utc(now)}, but the ledger's newest bar is of {utc(newest)}: set the clock, or use "
                 "another ledger.url"
             )
-        connection.execute(update(tables.ledger_info).values(practice=int(practice)))
     elif mark and not practice:
         raise UsageError("the ledger is for practice, made on a simulated clock: set another ledger.url")
     elif practice and not mark:

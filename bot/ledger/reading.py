@@ -83,6 +83,13 @@ def read_candles_between(connection: Connection, market: str, first: int, end: i
     return [Candle(*row)._replace(synthetic=bool(row.synthetic)) for row in rows]
 
 
+def first_bar(connection: Connection, account: str) -> int | None:
+    """Open time of the account's first decided bar, None where there is none."""
+    d = tables.decisions.c
+    first: int | None = connection.execute(select(func.min(d.bar_time)).where(d.account == account)).scalar_one()
+    return first
+
+
 def newest_bar(connection: Connection, market: str) -> int | None:
     """Open time of the newest stored candle of the market, None where there is none."""
     c = tables.candles.c

@@ -1,5 +1,6 @@
 """Resume an account from the ledger."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,6 +11,7 @@ from bot.ledger import accounts, reading
 from bot.market import Candle
 from bot.trading import AccountState, AccountTerms, Rules, State, Trader
 
+_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _SETTING: Final = {"seed": "policy.seed", "market": "exchange.id, exchange.symbol or exchange.timeframe"}
 
 
@@ -23,7 +25,11 @@ def resume_account(connection: Connection, trader: Trader, warmup_bars: int) -> 
     """
     opened = accounts.read_terms(connection, trader.terms.name)
     if opened is not None:
-        _require_equal(opened, trader.terms)
+        trader = _opened(connection, trader, opened)
+    elif not _NAME.fullmatch(trader.terms.name):
+        raise UsageError(
+            f"settings: {trader.terms.name!r} is no name for a new account: use at most 64 of A-Z a-z 0-9 . _ @ -"
+        )
     stored = reading.read_state(connection, trader.terms.name)
     if stored is None:
         return AccountState(trader, trader.start())
@@ -65,6 +71,25 @@ def _unbroken_end(candles: Sequence[Candle], bar: int) -> Sequence[Candle]:
     while start and candles[start - 1].bar_time + bar == candles[start].bar_time:
         start -= 1
     return candles[start:]
+
+
+def _opened(connection: Connection, trader: Trader, opened: AccountTerms) -> Trader:
+    """The trader of an account that the ledger has. Raises UsageError where it was opened on other terms."""
+    first = reading.first_bar(connection, opened.name)
+    if trader.initial_share is None or first is None:
+        _require_equal(opened, trader.terms)
+        return trader
+    candles = reading.read_candles_between(connection, opened.market, first, first + 1)
+    fixed = trader.opened_at(candles[0].close) if candles else trader
+    before, now = opened.rules, fixed.terms.rules
+    if (before.initial_balance, before.initial_stocks) != (now.initial_balance, now.initial_stocks):
+        raise UsageError(
+            f"settings: initial_share is {trader.initial_share} of {trader.terms.rules.initial_balance}, but account "
+            f"{opened.name!r} was opened with {before.initial_balance} and {before.initial_stocks} coins: set it back, "
+            "or open another account beside it with another name"
+        )
+    _require_equal(opened, fixed.terms)
+    return fixed
 
 
 def _require_equal(opened: AccountTerms, configured: AccountTerms) -> None:

@@ -6,13 +6,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, func, insert, inspect, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from bot.errors import LedgerError
 from bot.ledger.copying import copy_database
-from bot.ledger.engines import display_name, lock_key, parse_url, postgres_engine, sqlite_engine, sqlite_file
+from bot.ledger.engines import (
+    bounded_engine,
+    display_name,
+    lock_key,
+    parse_url,
+    postgres_engine,
+    sqlite_engine,
+    sqlite_file,
+)
 from bot.ledger.failures import translated_errors
 from bot.ledger.file_lock import FileUse, file_error, is_locked
 from bot.ledger.older import FIRST_REVISION, show_as_current
@@ -76,13 +84,34 @@ def open_file(file: Path) -> Ledger:
     """The SQLite ledger in `file` for its one writer. Raises what `open_writer` does."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise file_error(file, error) from error
+    _require_writable_file(file)
+    use = FileUse(file, exclusive=True)
+    return _prepared(Ledger(sqlite_engine(f"{file.as_uri()}?mode=rw", use.check), f"sqlite:///{file}", use), file)
+
+
+def require_writable(url: str) -> None:
+    """Raises LedgerError where no writer could open or make the ledger's file; changes nothing."""
+    file = sqlite_file(parse_url(url))
+    if file is None:
+        return
+    _require_writable_file(file)
+    try:
+        folder = next(folder for folder in file.parents if folder.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise LedgerError(f"the ledger {file} cannot be made: {folder} is not a folder that can be written to")
+    except OSError as error:
+        raise file_error(file, error) from error
+
+
+def _require_writable_file(file: Path) -> None:
+    try:
         # Root may write to anything; a file without any write permission was made so on purpose.
         if file.exists() and not (file.stat().st_mode & 0o222 and os.access(file, os.W_OK)):
             raise LedgerError(f"the ledger {file} is read-only: give it write permission, or use another ledger.url")
     except OSError as error:
         raise file_error(file, error) from error
-    use = FileUse(file, exclusive=True)
-    return _prepared(Ledger(sqlite_engine(f"{file.as_uri()}?mode=rw", use.check), f"sqlite:///{file}", use), file)
 
 
 def open_reader(url: str) -> Ledger:
@@ -113,7 +142,7 @@ def is_in_use(url: str) -> bool:
     if address.get_backend_name() == "sqlite":
         file = sqlite_file(address)
         return file is not None and is_locked(file)
-    engine = create_engine(address, poolclass=NullPool)
+    engine = bounded_engine(address, poolclass=NullPool)
     with translated_errors(display_name(address)), engine.connect() as connection:
         key = lock_key(connection.execute(text("SELECT current_database()")).scalar_one())
         held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = :key")
@@ -146,7 +175,7 @@ def check_pages(connection: Connection, name: str) -> None:
 def _reader(address: URL) -> Ledger:
     name = display_name(address)
     if address.get_backend_name() != "sqlite":
-        engine = create_engine(address, poolclass=NullPool)
+        engine = bounded_engine(address, poolclass=NullPool)
         return Ledger(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), name)
     file = sqlite_file(address)
     if file is None or not file.exists():

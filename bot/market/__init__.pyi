@@ -8,3 +8,4 @@ from .exchange import Feed as Feed
 from .files import read_candles as read_candles
 from .retry import MAX_RETRY_WAIT as MAX_RETRY_WAIT
 from .retry import retry_wait as retry_wait
+from .venue import Venue as Venue

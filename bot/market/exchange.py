@@ -5,10 +5,8 @@ Nothing that comes in is believed before it was checked, and every failure says 
 
 import time
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import requests
 
@@ -16,6 +14,7 @@ from bot.clock import Clock, bar_seconds, newest_closed
 from bot.errors import ExchangeError, ExchangeRefusedError, UnknownSymbolError, UsageError
 from bot.market.candles import BadCandlesError, Candle, validate_candles
 from bot.market.transport import Answer, Session, TooLargeError, http_date
+from bot.market.venue import NonsenseError, Venue, hint
 from bot.settings import ExchangeSettings
 
 REFUSED: Final = frozenset({401, 403, 451})
@@ -33,10 +32,6 @@ class Ticker(NamedTuple):
     last: float
 
 
-class _NonsenseError(Exception):
-    """A reply of which ccxt's parsers would make something that was not sent."""
-
-
 class Feed:
     """The candles and the ticker of one market. One call at a time; `cut` may come from any thread.
 
@@ -47,15 +42,24 @@ class Feed:
     does not, and UsageError for a symbol that the exchange's own list does not have.
     """
 
-    def __init__(self, settings: ExchangeSettings, clock: Clock) -> None:
-        """No request is made here. Raises UsageError that names the setting that ccxt cannot serve."""
+    def __init__(self, settings: ExchangeSettings, clock: Clock, venue: Venue | None = None) -> None:
+        """`venue` is shared with the other markets of the exchange at that address, if there are any. No request is
+        made here. Raises UsageError that names the setting that ccxt cannot serve.
+        """
         self.skew: float | None = None
         self._settings = settings
         self._clock = clock
         self._bar = bar_seconds(settings.timeframe)
         self._session = Session(settings.timeout_seconds, clock.now)
-        self._client = self._new_client()
+        self._venue = venue or Venue(settings.id, settings.base_url, clock)
+        self._client = self._venue.client(self._session)
+        timeframes = self._client.timeframes or {}
+        if timeframes.get(settings.timeframe) is None:
+            known = ", ".join(timeframes)
+            raise UsageError(f"exchange.timeframe = {settings.timeframe!r}: {settings.id} has {known}")
+        self._venue.feeds.add(self)
         self._page = 0  # candles a request, once the market list was believed
+        self._lacking = 0  # the number of the market list that did not have the symbol
 
     def closed_candles(self, since: int) -> list[Candle]:
         """Every candle with `bar_time >= since` that has closed by this clock and by the exchange's, in order of time.
@@ -81,9 +85,7 @@ class Feed:
         self._connect()
         start = -(-since // self._bar) * self._bar
         budget = 3 + 20 * (1 + max(until - start, 0) // self._bar // self._page)
-        for number in range(budget):
-            if number and not self._settings.base_url:
-                self._session.wait(self._client.rateLimit / 1000)
+        for _ in range(budget):
             limit = min(self._page, (until - start) // self._bar + 2)
             candles, horizon = self._candles(start, limit)
             rows = [candle for candle in candles if candle.bar_time >= start]
@@ -105,48 +107,31 @@ class Feed:
             raise ExchangeError(f"{self._settings.id} answers nonsense: it bids {ticker.bid} and asks {ticker.ask}")
         return ticker
 
+    @property
+    def first_asked(self) -> float | None:
+        """When the first request began, by the machine's monotonic clock; None where there was none."""
+        return self._session.first_asked
+
     def cut(self) -> None:
         """From any thread: the request in flight, or else the next one, fails at once with ExchangeError."""
         self._session.cut()
-
-    def _new_client(self) -> Any:
-        import ccxt  # noqa: PLC0415 - a third of a second and 55 MB that `status` and the like do without
-
-        settings = self._settings
-        if settings.id not in ccxt.exchanges:
-            raise UsageError(
-                f"exchange.id = {settings.id!r} is not one that ccxt knows{_hint(settings.id, ccxt.exchanges)}"
-            )
-        client = _strict(getattr(ccxt, settings.id))({"session": self._session, "enableRateLimit": False})
-        if client.has["fetchOHLCV"] is not True:
-            raise UsageError(f"exchange.id = {settings.id!r} is an exchange without candles")
-        if (client.timeframes or {}).get(settings.timeframe) is None:
-            known = ", ".join(client.timeframes or {})
-            raise UsageError(f"exchange.timeframe = {settings.timeframe!r}: {settings.id} has {known}")
-        if settings.base_url:
-            client.urls["api"] = _moved(client.urls["api"], _base(settings.base_url))
-        return client
 
     def _connect(self) -> None:
         """Load the market list, unless it was, and believe it only if it looks like one."""
         if self._page:
             return
-        settings = self._settings
-        try:
-            markets = self._markets()
-        except ExchangeError:
-            self._client = self._new_client()  # some clients keep what they were told, right or wrong
-            raise
-        if settings.symbol not in markets:
-            hint = _hint(settings.symbol, list(markets))
-            raise UnknownSymbolError(f"exchange.symbol = {settings.symbol!r} is not a market of {settings.id}{hint}")
+        settings, venue = self._settings, self._venue
+        venue.load(self._load_markets, self._session, self._lacking)
+        number, self._client = venue.list_number, venue.client(self._session)
+        if settings.symbol not in self._client.markets:
+            self._lacking = number
+            close = hint(settings.symbol, list(self._client.markets))
+            raise UnknownSymbolError(f"exchange.symbol = {settings.symbol!r} is not a market of {settings.id}{close}")
         self._page = self._client.feature_value(settings.symbol, "fetchOHLCV", "limit", _USUAL_PAGE) or _USUAL_PAGE
 
-    def _markets(self) -> dict[str, Any]:
-        markets = self._ask(self._client.load_markets, True)  # noqa: FBT003 - ccxt's `reload`
-        if not _believable(markets):
+    def _load_markets(self, client: Any) -> None:
+        if not _believable(self._ask(client.load_markets, True)):  # noqa: FBT003 - ccxt's `reload`
             raise ExchangeError(f"{self._settings.id} answers nonsense: a list of markets without markets")
-        return dict(markets)
 
     def _candles(self, start: int, limit: int) -> tuple[list[Candle], float]:
         """What the exchange has from `start` on, checked, and the time until which candles have closed."""
@@ -195,9 +180,7 @@ class Feed:
             cause, TooLargeError
         ):  # every error of sockets, and of requests
             return ExchangeError(f"{name} cannot be reached: {str(cause)[:200]}")
-        problem = (
-            str(cause) if isinstance(cause, _NonsenseError | TooLargeError) else f"{type(cause).__name__}: {cause}"
-        )
+        problem = str(cause) if isinstance(cause, NonsenseError | TooLargeError) else f"{type(cause).__name__}: {cause}"
         return ExchangeError(f"{name} answers nonsense: {problem[:200]}")
 
     def _retry_after(self, answer: Answer) -> float:
@@ -210,25 +193,6 @@ class Feed:
         else:
             return 0.0
         return min(max(seconds, 0.0), MOST_RETRY_AFTER)
-
-
-def _strict(base: Any) -> Any:
-    """The exchange's class of ccxt, which takes text for "no candles" and drops rows without a time, made strict."""
-
-    def fetch(client: Any, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        reply = base.fetch(client, url, method, headers, body)
-        if client.session.answer.status >= 300:
-            raise _NonsenseError("a redirection")
-        if not isinstance(reply, list | dict):
-            raise _NonsenseError("something that is not JSON")
-        if reply == {} or (isinstance(reply, list) and reply[:1] == ["error"]):
-            raise _NonsenseError(f"{str(reply)[:120]} instead of data")
-        return reply
-
-    def parse_ohlcvs(client: Any, rows: Any, market: Any = None, timeframe: str = "1m", *_: Any, **__: Any) -> Any:
-        return base.parse_ohlcvs(client, rows, market, timeframe)  # without `since`, it drops nothing
-
-    return type(base.__name__, (base,), {"fetch": fetch, "parse_ohlcvs": parse_ohlcvs})
 
 
 def _candle(row: Any) -> Candle:
@@ -252,26 +216,3 @@ def _cause(error: BaseException) -> BaseException:
     while before := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = before
     return error
-
-
-def _hint(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
-
-
-def _base(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UsageError(f"exchange.base_url = {url!r} is not an address: write for example http://127.0.0.1:8080")
-    return url.rstrip("/")
-
-
-def _moved(urls: Any, base: str) -> Any:
-    """Ccxt's addresses, a text or a table of them, with `base` for scheme and host; paths stay."""
-    if isinstance(urls, dict):
-        return {name: _moved(url, base) for name, url in urls.items()}
-    return base + urlsplit(urls).path if isinstance(urls, str) else urls

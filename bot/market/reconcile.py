@@ -39,7 +39,7 @@ def reconcile(
     far_off = [now for before, now in both if is_suspect(before, now)]
     if len(far_off) > max(1, len(both) / 2):
         raise ExchangeError(f"the exchange contradicts the ledger: {len(far_off)} of {len(both)} prices are far off")
-    _require_same_market(both)
+    require_same_market(stored, fetched)
     known = _merged(stored, fetched)
     accepted, suspect = _accepted(known, {candle.bar_time for candle in stored}, is_confirmed)
     # A gap is reported with its first bar: where that is stored and the rest is not, it was reported before a crash.
@@ -53,6 +53,17 @@ def lacks_overlap(stored: Sequence[Candle], fetched: Sequence[Candle]) -> bool:
     """Whether the exchange has none of the stored candles that it once had, though it has later ones."""
     traded = [candle for candle in stored if not candle.synthetic]
     return bool(traded) and not _in_both(traded, fetched) and fetched[-1].bar_time > traded[-1].bar_time
+
+
+def require_same_market(stored: Sequence[Candle], fetched: Sequence[Candle]) -> None:
+    """Raises WrongMarketError where most closes of the candles that are in both differ."""
+    traded = [(before, now) for before, now in _in_both(stored, fetched) if not before.synthetic]
+    differing = sum(before.close != now.close for before, now in traded)
+    if len(traded) >= _FEWEST_TO_COMPARE and differing > len(traded) / 2:
+        raise WrongMarketError(
+            f"the exchange's candles are not this ledger's: {differing} of the last {len(traded)} closes differ; set "
+            "exchange.id, exchange.symbol and exchange.base_url back, or use another ledger.url"
+        )
 
 
 def needs_second_look(stored: Sequence[Candle], fetched: Sequence[Candle], bar: int) -> bool:
@@ -77,16 +88,6 @@ def _in_both(stored: Sequence[Candle], fetched: Sequence[Candle]) -> list[tuple[
 
 def _merged(stored: Sequence[Candle], fetched: Sequence[Candle]) -> list[Candle]:
     return sorted({candle.bar_time: candle for candle in [*fetched, *stored]}.values())
-
-
-def _require_same_market(both: Sequence[tuple[Candle, Candle]]) -> None:
-    traded = [(before, now) for before, now in both if not before.synthetic]
-    differing = sum(before.close != now.close for before, now in traded)
-    if len(traded) >= _FEWEST_TO_COMPARE and differing > len(traded) / 2:
-        raise WrongMarketError(
-            f"the exchange's candles are not this ledger's: {differing} of the last {len(traded)} closes differ; set "
-            "exchange.id, exchange.symbol and exchange.base_url back, or use another ledger.url"
-        )
 
 
 def _accepted(

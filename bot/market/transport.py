@@ -3,6 +3,7 @@ end it from outside."""
 
 import io
 import socket
+import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
@@ -66,6 +67,7 @@ class Session(requests.Session):
         super().__init__()
         self.trust_env = False
         self.answer: Answer | None = None
+        self.first_asked: float | None = None
         self._seconds = min(max(timeout_seconds, 0.0), LONGEST_SECONDS)
         self._now = now
         self._sockets: WeakSet[socket.socket] = WeakSet()
@@ -81,6 +83,8 @@ class Session(requests.Session):
         Raises `requests.Timeout`, TooLargeError, CutError and what requests raises.
         """
         self.answer = None
+        if self.first_asked is None:
+            self.first_asked = time.monotonic()
         outcome: SimpleQueue[requests.Response | Exception] = SimpleQueue()
         self._outcome = outcome
         if self._cut.is_set():

@@ -1,8 +1,14 @@
+from .health import BACKWARD as BACKWARD
+from .health import NewestBar as NewestBar
 from .health import allowed_lag as allowed_lag
 from .health import check_health as check_health
+from .health import check_markets as check_markets
 from .health import unknown as unknown
+from .notifications import check_addresses as check_addresses
 from .outage import Outage as Outage
 from .setup import attended as attended
+from .status import account_status as account_status
+from .status import account_statuses as account_statuses
 from .systemd import notify as notify
 from .systemd import watchdog_seconds as watchdog_seconds
 from .threads import NO_OBSERVERS as NO_OBSERVERS

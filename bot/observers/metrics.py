@@ -1,6 +1,7 @@
 """/metrics for Prometheus and /healthz for whoever asks whether bars are decided in time."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -11,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from bot.clock import Clock
 from bot.observers.health import Health, check_health, unknown
+from bot.observers.newest import Newest
 from bot.settings import Settings
 from bot.trading import AccountState, DecidedBar, account_value, hold_value_at
 
@@ -28,7 +30,7 @@ class Metrics:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings, self.clock = settings, clock
-        self.bar_time: int | None = None
+        self.newest = Newest(settings)
         self.trouble = ""  # why bars cannot be written now
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)  # memory, processor time, open files, time of the start
@@ -49,6 +51,9 @@ class Metrics:
         self.age = gauge("bar_age_seconds", "since the newest decided bar opened", "account")
         self.lag = gauge("lag_seconds", "since the newest decided bar closed", "account")
         gauge("healthy", "1 where bars are decided in time").set_function(lambda: float(self.health().healthy))
+        self.market_healthy = Gauge(
+            "hourhand_market_healthy", "1 where the market's bars are decided in time", ("market",), registry=registry
+        )
         self.decisions = Counter(
             "hourhand_decisions", "decided bars", ("account", "action", "reason"), registry=registry
         )
@@ -63,10 +68,14 @@ class Metrics:
             self.changes.labels(result)
 
     def health(self) -> Health:
-        """How the main account is now."""
+        """How all markets are now."""
         if self.trouble:
             return unknown(self.trouble, self.settings)
-        return check_health(self.bar_time, self.clock.now(), self.settings)
+        return self.newest.check(self.clock.now())
+
+    def _market_health(self, name: str) -> float:
+        at = self.newest.of[name]
+        return float(not self.trouble and check_health(at.bar_time, self.clock.now(), self.settings, at.bar).healthy)
 
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """Show what the ledger knows before the first bar is decided."""
@@ -81,19 +90,22 @@ class Metrics:
             self.model.labels(name, trader.model.model_id).set(1)
             if account.bar_time is None or state.before is None:
                 continue
-            self._at(name, account.bar_time)
+            self._at(name, account.bar_time, trader.terms.bar)
             close = state.before.close
             self._holds(name, state.balance, state.stocks, close)
             self.value.labels(name).set(account_value(state.balance, state.stocks, close))
             self.hold_value.labels(name).set(hold_value_at(close, trader.terms.rules))
-        self.bar_time = account_states[0].bar_time
+        self.newest.on_accounts(account_states)
+        self.market_healthy.clear()
+        for market in self.newest.of:
+            self.market_healthy.labels(market).set_function(partial(self._market_health, market))
 
     def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:
         """Show the newest bar."""
         self.commit.observe(seconds)
         for entry in entries:
             name, decision = entry.trader.terms.name, entry.step.decision
-            self._at(name, decision.bar_time)
+            self._at(name, decision.bar_time, entry.trader.terms.bar)
             self._holds(name, decision.balance, decision.stocks, entry.step.candle.close)
             self.value.labels(name).set(decision.value)
             self.hold_value.labels(name).set(decision.hold_value)
@@ -102,8 +114,7 @@ class Metrics:
                 self.probability.labels(name, action).set(getattr(decision, f"p_{action}"))
             self.decisions.labels(name, decision.action, decision.reason).inc()
             self.delay.labels(name).set(self.clock.now() - decision.bar_time - entry.trader.terms.bar)
-            if name == self.settings.account.name:
-                self.bar_time = decision.bar_time
+        self.newest.on_bar(entries)
 
     def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Count failed polls and models loaded or rejected."""
@@ -124,9 +135,8 @@ class Metrics:
             self._of_account.append(made)
         return made
 
-    def _at(self, name: str, bar_time: int) -> None:
+    def _at(self, name: str, bar_time: int, bar: int) -> None:
         if name not in self._times:
-            bar = self.settings.bar
             self.age.labels(name).set_function(lambda: self.clock.now() - self._times[name])
             self.lag.labels(name).set_function(lambda: self.clock.now() - self._times[name] - bar)
         self._times[name] = bar_time

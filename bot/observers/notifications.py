@@ -12,13 +12,30 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from bot.clock import Clock, utc
 from bot.errors import LedgerError, UsageError
 from bot.ledger import newest_link, open_reader, reading
-from bot.observers.health import Health, check_health, span
+from bot.observers.health import span
+from bot.observers.newest import Newest
 from bot.observers.outage import Outage
 from bot.settings import Settings
-from bot.trading import MISSED, AccountState, DecidedBar, Decision, Fill
+from bot.trading import MISSED, AccountState, AccountTerms, DecidedBar, Decision, Fill
 
 DAY: Final = 86_400
 _MOST_LINES: Final = 30
+_GATHER_SECONDS: Final = 20.0  # of quiet before a message about several markets is sent,
+_LONGEST_GATHER: Final = 90.0  # and how long it waits for that at most
+_MOST_NAMED: Final = 10
+_OF_A_MARKET: Final = frozenset(
+    {
+        "exchange_error",
+        "exchange_recovered",
+        "clock_skew",
+        "clock_skew_over",
+        "stale_feed",
+        "stale_feed_over",
+        "suspect",
+        "gap",
+        "revision",
+    }
+)
 _PING_SECONDS: Final = 10.0
 _TROUBLE: Final = {
     "exchange_error": "the exchange does not answer",
@@ -27,6 +44,8 @@ _TROUBLE: Final = {
     "ledger_recovered": "the ledger can be written again",
     "clock_skew": "this clock is off the exchange's",
     "clock_skew_over": "this clock is right again",
+    "clock_behind": "this clock is before the newest decided bar, so nothing is decided",
+    "clock_behind_over": "this clock is past the newest decided bar again",
     "stale_feed": "the exchange's candles are old",
     "stale_feed_over": "the exchange's candles are new again",
     "suspect": "a price that is not believed yet",
@@ -55,41 +74,56 @@ class Notifier:
         self.settings, self.clock = settings, clock
         self.account = settings.account.name
         self.lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self.waves: dict[str, dict[str, str]] = {}  # by kind of event: what happened in each market
+        self.heard_at = self.first_at = -float("inf")
         self.left_out = 0
         self.sent_at = -float("inf")
         self.stale = Outage()
+        self.stale_markets: set[str] = set()
         # A daemon that has just started has the same time for its first bar as for any other.
-        self.bar_time: int = int(clock.now()) - settings.bar
+        self.newest = Newest(settings, since=clock.now())
         self._send = _sender(settings.notify.urls.split()[number - 1], number)
 
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """See Observer."""
         self.account = account_states[0].trader.terms.name
+        self.newest.on_accounts(account_states)
+        self.lines = deque(self.lines, maxlen=max(_MOST_LINES, 2 * len(self.newest.of)))
 
     def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
-        """Tell of the main account's fill, and of the day once its last bar is decided."""
+        """Tell of a main account's fill, and of the day once its last bar is decided."""
+        self.newest.on_bar(entries)
         for entry in entries:
             terms, step = entry.trader.terms, entry.step
-            if terms.name != self.account:
+            if terms.name not in self.newest.of:
                 continue
-            self.bar_time = max(self.bar_time, step.decision.bar_time)
+            whose = f"{terms.name}: " if len(self.newest.of) > 1 else ""
             if step.fill is not None and self.settings.notify.fills:
-                self._say(fill_line(step.fill, step.decision))
+                self._say(whose + fill_line(step.fill, step.decision))
             midnight = (step.decision.bar_time + terms.bar) // DAY * DAY
             if midnight > step.decision.bar_time and self.settings.notify.summary:
-                self._say(self._day(min(midnight - DAY, step.decision.bar_time), midnight))
+                self._say(whose + self._day(terms, min(midnight - DAY, step.decision.bar_time), midnight))
 
     def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Tell of a trouble, or its end, and of models."""
-        if kind in _TROUBLE:
-            words = ", ".join(_words(key, value) for key, value in detail.items())
+        if kind not in _TROUBLE:
+            return
+        words = ", ".join(_words(key, value) for key, value in detail.items() if key != "market")
+        if len(self.newest.of) > 1 and kind in _OF_A_MARKET:
+            self._hear()
+            self.waves.setdefault(kind, {})[self.newest.market_of(detail)] = words
+        else:
             self._say(f"{_TROUBLE[kind]}: {words}")
 
     def tick(self, *, last: bool) -> bool:
         """Send what there is to say. Raises OSError with Apprise's reason where a service did not take it."""
         self._look()
-        if not self.lines or not (last or monotonic() >= self.sent_at + self.settings.notify.every_seconds):
+        due = monotonic() >= self.sent_at + self.settings.notify.every_seconds and self._has_gathered()
+        if not (self.lines or self.waves) or not (last or due):
             return False
+        for kind, markets in self.waves.items():
+            self._say(_wave_line(kind, markets))
+        self.waves = {}
         more = [f"and {self.left_out} more before these"] if self.left_out else []
         self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
         self.lines.clear()
@@ -98,26 +132,38 @@ class Notifier:
         return True
 
     def _say(self, line: str) -> None:
-        self.left_out += len(self.lines) == _MOST_LINES
+        self._hear()
+        self.left_out += len(self.lines) == self.lines.maxlen
         self.lines.append(line)
+
+    def _hear(self) -> None:
+        now = monotonic()
+        self.heard_at, self.first_at = now, self.first_at if self.lines or self.waves else now
+
+    def _has_gathered(self) -> bool:
+        """Whether what happens to several markets one after the other has had the time to become one message."""
+        if len(self.newest.of) == 1:
+            return True
+        return monotonic() >= min(self.heard_at + _GATHER_SECONDS, self.first_at + _LONGEST_GATHER)
 
     def _look(self) -> None:
         """Whether bars are still decided in time."""
         now = self.clock.now()
-        verdict: Health = check_health(self.bar_time, now, self.settings)
-        if not verdict.healthy and self.stale.failed(now) is not None:
+        verdict = self.newest.check(now)
+        more = set(verdict.not_healthy) - self.stale_markets
+        self.stale_markets = set(verdict.not_healthy)
+        if not verdict.healthy and (self.stale.failed(now) is not None or more):
             self._say(verdict.sentence)
         elif verdict.healthy and self.stale.over(now) is not None:
-            self._say(f"healthy again: the bar of {utc(self.bar_time)} is decided")
+            self._say(f"healthy again: the bar of {utc(verdict.bar_time or 0)} is decided")
 
-    def _day(self, first: int, end: int) -> str:
-        """One line on the bars in [first, end)."""
-        bar = self.settings.bar
+    def _day(self, terms: AccountTerms, first: int, end: int) -> str:
+        """One line on the account's bars in [first, end)."""
         try:
             ledger = open_reader(self.settings.ledger.url)
             with ledger.reading() as connection:
-                link = newest_link(connection, self.account)
-                rows = [s.decision for s in reading.read_decisions(connection, self.account, first - bar, end)]
+                link = newest_link(connection, terms.name)
+                rows = [s.decision for s in reading.read_decisions(connection, terms.name, first - terms.bar, end)]
             ledger.close()
         except LedgerError as error:
             return f"no summary of {utc(first)[:10]}: {error}"
@@ -126,20 +172,28 @@ class Notifier:
 
 
 class Ping:
-    """An observer that asks for `notify.ping_url` after each decided bar, so that its absence is noticed elsewhere."""
+    """An observer that asks for `notify.ping_url` after each decided bar, so that its absence is noticed elsewhere; of
+    several markets, only while none of them is more than a bar behind.
+    """
 
     name = "ping"
 
     def __init__(self, url: str) -> None:
         self.url, self.authorization = _without_userinfo(url)
         self.due = False
+        self.closes: dict[str, int] = {}  # of the newest bar, by market
 
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
-        """Nothing to do."""
+        """Remember how far each market has come."""
+        terms = {account.trader.terms.market: account.trader.terms for account in account_states}
+        bars = {account.trader.terms.market: account.bar_time or 0 for account in account_states}
+        self.closes = {market: bars[market] + terms[market].bar for market in terms}
 
     def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
         """A ping is due; bars that are decided at once are one."""
-        self.due = True
+        terms = entries[0].trader.terms
+        self.closes[terms.market] = entries[0].step.decision.bar_time + terms.bar
+        self.due = self.due or max(self.closes.values()) - min(self.closes.values()) <= terms.bar
 
     def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Nothing to do."""
@@ -163,6 +217,17 @@ def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
         return url, {}
     encoded = base64.b64encode(unquote(userinfo).encode()).decode()
     return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {encoded}"}
+
+
+def _wave_line(kind: str, markets: Mapping[str, str]) -> str:
+    """What happened to some markets, in one line: which, and how it was for the first of them."""
+    names = list(markets)
+    named = ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
+    if len(names) == 1:
+        return f"{_TROUBLE[kind]}: {named}: {markets[names[0]]}"
+    return f"{_TROUBLE[kind]}: {len(names)} markets, {named}; of {names[0]}: {markets[names[0]]}"
 
 
 def fill_line(fill: Fill, decision: Decision) -> str:
@@ -199,6 +264,14 @@ def _words(key: str, value: Any) -> str:
     if key == "for_seconds":
         return f"for {span(value)}"
     return f"{key.replace('_', ' ')} {utc(value) if key == 'bar_time' else value}"
+
+
+def check_addresses(settings: Settings) -> int:
+    """How many addresses `notify.urls` has. Raises UsageError as `Notifier` does."""
+    urls = settings.notify.urls.split()
+    for number, url in enumerate(urls, start=1):
+        _sender(url, number)
+    return len(urls)
 
 
 def _sender(url: str, number: int) -> Callable[[str, str], None]:

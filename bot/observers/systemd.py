@@ -36,26 +36,50 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float:
 
 
 class StatusLine:
-    """An observer that keeps the line of `systemctl status`: the newest bar, or what is wrong since."""
+    """An observer that keeps the line of `systemctl status`: the newest bar, or what is wrong since.
+
+    Of several markets, it says how many have decided the bar, and which get no answer.
+    """
 
     name = "status"
+
+    def __init__(self) -> None:
+        self.bars: dict[str, int | None] = {}  # the newest one of each market, by the name of its main account
+        self.failing: dict[str, None] = {}
 
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """Say which bar is the newest."""
         bar_time = account_states[0].bar_time
+        mains: dict[str, AccountState] = {}
+        for account in account_states:
+            mains.setdefault(account.trader.terms.market, account)
+        self.bars = {account.trader.terms.name: account.bar_time for account in mains.values()}
+        self.failing = {name: None for name in self.failing if name in self.bars}
         notify(f"STATUS=newest decided bar {utc(bar_time)}" if bar_time is not None else "STATUS=no bar decided yet")
 
     def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
         """Say what was decided."""
         d = entries[0].step.decision
+        self.bars[entries[0].trader.terms.name] = d.bar_time
+        if len(self.bars) > 1:
+            decided = sum(bar_time is not None and bar_time >= d.bar_time for bar_time in self.bars.values())
+            failing = f"; no answer for {', '.join(self.failing)}" if self.failing else ""
+            notify(f"STATUS=bar {utc(d.bar_time)}: {decided} of {len(self.bars)} markets decided{failing}")
+            return
         notify(
             f"STATUS=bar {utc(d.bar_time)}: {d.action} ({d.reason}), value {d.value:,.2f}, holding {d.hold_value:,.2f}"
         )
 
     def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Say what is wrong."""
+        market = str(detail.get("market", next(iter(self.bars), "")))
+        if kind == "exchange_error":
+            self.failing[market] = None
+        elif kind == "exchange_recovered":
+            self.failing.pop(market, None)
         if "error" in detail:
-            notify(f"STATUS={kind}: {str(detail['error']).splitlines()[0]}")
+            whose = f"market {market}: " if "market" in detail else ""
+            notify(f"STATUS={kind}: {whose}{str(detail['error']).splitlines()[0]}")
 
     def tick(self, *, last: bool) -> bool:  # noqa: ARG002 - an observer's
         """Nothing to do."""

@@ -70,10 +70,13 @@ class Panel(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """What is marked in every panel: places of the first bars of a new model, and of bars that were not traded on."""
+    """What is marked in every panel: places of the first bars of a new model, of bars that were not traded on, and
+    stretches (first place, last place) that the model learned from.
+    """
 
     swaps: Sequence[int] = ()
     missed: Sequence[int] = ()
+    in_sample: Sequence[tuple[int, int]] = ()
 
 
 def chart(title: str, note: str, bar_times: NDArray[np.int64], panels: Sequence[Panel], marks: Marks) -> str:
@@ -84,6 +87,7 @@ def chart(title: str, note: str, bar_times: NDArray[np.int64], panels: Sequence[
     )
     legend += _key("new model", "swap") if marks.swaps else ""
     legend += _key("hour not traded on", "missed") if marks.missed else ""
+    legend += _key("in sample: the model learned from these bars", "learned") if marks.in_sample else ""
     drawn = "".join(_panel(panel, bar_times, marks, title) for panel in panels)
     return (
         f'<figure><figcaption><h3>{escape(title)}</h3><p>{escape(note)}</p><div class="legend">{legend}</div>'
@@ -93,6 +97,12 @@ def chart(title: str, note: str, bar_times: NDArray[np.int64], panels: Sequence[
 
 def _key(name: str, style: str, *, dot: bool = False) -> str:
     return f'<span class="{style}"><i class="{"dot" if dot else ""}"></i>{escape(name)}</span>'
+
+
+def stretches(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The runs of True as (first place, last place)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
+    return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
 
 
 def thinned(values: Array) -> NDArray[np.intp]:
@@ -156,13 +166,15 @@ def _panel(panel: Panel, bar_times: NDArray[np.int64], marks: Marks, title: str)
     grid = "".join(f"M0 {height(tick)}h{_SIDE}" for tick in scale)
     swaps = "".join(f"M{x[n]} 0v{_SIDE}" for n in marks.swaps)
     missed = "".join(f"M{at} {_SIDE}v-{_SIDE // 25}" for at in sorted({int(x[n]) for n in marks.missed}))
+    learned = "".join(f"M{x[first]} 0H{x[last]}V{_SIDE}H{x[first]}z" for first, last in marks.in_sample)
     labels = "".join(
         f'<span style="top:{height(tick) / _SIDE:.1%}">{escape(panel.form(tick))}</span>' for tick in scale
     )
     return (
         f'<div class="panel" style="height:{panel.height}px"><div class="y">{labels}</div>'
         f'<svg viewBox="0 0 {_SIDE} {_SIDE}" preserveAspectRatio="none" role="img" aria-label="{escape(title)}">'
-        f'<path class="grid" d="{grid}"/>'
+        + (f'<path class="learned" d="{learned}"/>' if learned else "")
+        + f'<path class="grid" d="{grid}"/>'
         + (f'<path class="swap" d="{swaps}"/>' if swaps else "")
         + (f'<path class="missed" d="{missed}"/>' if missed else "")
         + "".join(map(draw, reversed(panel.lines)))

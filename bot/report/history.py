@@ -115,18 +115,42 @@ def _in_sample(connection: Connection, bars: Sequence[tuple[str, int]]) -> NDArr
     return np.array([span is not None and span[0] <= bar_time <= span[1] for span, bar_time in found])
 
 
-def align_histories(connection: Connection, whole: Sequence[AccountHistory]) -> list[AccountHistory]:
-    """The histories cut to the hours that all of them have; none where there are no such hours."""
-    first = max(int(history.bar_times[0]) for history in whole)
-    last = min(int(history.bar_times[-1]) for history in whole)
-    if first > last:
-        return []
+def align_histories(
+    connection: Connection, whole: Sequence[AccountHistory], *, keep_all: bool = False
+) -> tuple[list[AccountHistory], list[str]]:
+    """The histories cut to the hours that all of them have, none where there are no such hours; and the names of those
+    that were left out.
+
+    Left out, unless `keep_all`, is an account without which the others have more than twice as many hours in common,
+    the one that costs them most first; never the first account, nor the only other one unless it has none in common.
+    """
+    kept, left_out = list(whole), []
+    while not keep_all and len(kept) > 1:
+        hours = _common_bars(kept)
+        costs = [
+            (_common_bars([*kept[:place], *kept[place + 1 :]]), -_common_bars([kept[0], kept[place]]), place)
+            for place in range(1, len(kept))
+        ]
+        without, _, place = max(costs)
+        if hours and (len(kept) == 2 or without <= 2 * hours):
+            break
+        left_out.append(kept.pop(place).terms.name)
+    if not _common_bars(kept):
+        return [], left_out
+    first = max(int(history.bar_times[0]) for history in kept)
+    last = min(int(history.bar_times[-1]) for history in kept)
     return [
         history
         if (history.bar_times[0], history.bar_times[-1]) == (first, last)
         else read_history(connection, history.terms.name, first, last + 1)
-        for history in whole
-    ]
+        for history in kept
+    ], left_out
+
+
+def _common_bars(histories: Sequence[AccountHistory]) -> int:
+    first = max(int(history.bar_times[0]) for history in histories)
+    last = min(int(history.bar_times[-1]) for history in histories)
+    return max((last - first) // histories[0].terms.bar + 1, 0)
 
 
 def exposure(history: AccountHistory) -> float:
@@ -138,14 +162,21 @@ def mix(history: AccountHistory) -> Array:
     """Worth (n,) of an account that starts with the same value, and is brought back to the account's own mean share in
     coins every hour, free of cost.
     """
-    changes = np.diff(history.closes) / history.closes[:-1]
-    grown: Array = history.values[0] * np.concatenate([[1.0], np.cumprod(1 + exposure(history) * changes)])
+    return constant_mix(float(history.values[0]), history.closes, exposure(history))
+
+
+def constant_mix(start: float, closes: Array, share: float) -> Array:
+    """Worth (n,) of an account that starts with `start` and is brought back to the same share in coins at each close
+    (n,), free of cost.
+    """
+    changes = np.diff(closes) / closes[:-1]
+    grown: Array = start * np.concatenate([[1.0], np.cumprod(1 + share * changes)])
     return grown
 
 
 def drawdowns(values: Array) -> Array:
-    """How far each value lies below the highest before it, as a part of that: (n,), 0 or more."""
-    below: Array = 1 - values / np.maximum(np.maximum.accumulate(values), _TINY)
+    """How far each value (n, ...) lies below the highest before it, as a part of that: (n, ...), 0 or more."""
+    below: Array = 1 - values / np.maximum(np.maximum.accumulate(values, axis=0), _TINY)
     return below
 
 
@@ -187,9 +218,14 @@ def account_statistics(history: AccountHistory) -> dict[str, Any]:
         "missed": sum(reason not in (POLICY, MINIMUM, SYNTHETIC) for reason in history.reasons),
         "synthetic": history.reasons.count(SYNTHETIC),
         "swaps": len(swaps(history)),
-        "models": list(dict.fromkeys(history.models)),
+        "models": models_by_last_bar(history),
         "in_sample_bars": int(history.in_sample.sum()),
     }
+
+
+def models_by_last_bar(history: AccountHistory) -> list[str]:
+    """Each model that decided, the one of the newest bar last."""
+    return list(dict.fromkeys(reversed(history.models)))[::-1]
 
 
 def swaps(history: AccountHistory) -> list[int]:
@@ -200,18 +236,15 @@ def swaps(history: AccountHistory) -> list[int]:
 def months(history: AccountHistory) -> list[dict[str, Any]]:
     """A row for each calendar month (UTC) that has a bar: `month` (2021-06), `bars`, the simple returns `value`, `hold`
     and `mix` from the last value of the month before (in the first month, the first value), `max_drawdown` within
-    the month, mean `exposure`, `trades` and `commission`.
+    the month, mean `exposure`, `trades`, `commission` and `in_sample_bars`.
     """
-    names = history.bar_times.astype("datetime64[s]").astype("datetime64[M]")
-    starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()]
     mixed = mix(history)
     rows = []
-    for start, end in zip(starts, [*starts[1:], len(names)], strict=True):
-        base = max(start - 1, 0)
+    for name, base, start, end in month_bounds(history.bar_times):
         times = history.bar_times[start:end].tolist()
         rows.append(
             {
-                "month": str(names[start]),
+                "month": name,
                 "bars": end - start,
                 "value": _change(history.values, base, end),
                 "hold": _change(history.holds, base, end),
@@ -220,9 +253,20 @@ def months(history: AccountHistory) -> list[dict[str, Any]]:
                 "exposure": float(history.shares[start:end].mean()),
                 "trades": sum(time in history.fills for time in times),
                 "commission": float(history.commissions[start:end].sum()),
+                "in_sample_bars": int(history.in_sample[start:end].sum()),
             }
         )
     return rows
+
+
+def month_bounds(bar_times: NDArray[np.int64]) -> list[tuple[str, int, int, int]]:
+    """Each calendar month (UTC) that has a bar: its name (2021-06), the place that its returns count from (the last bar
+    of the month before, in the first month its own first), the place of its first bar, and of the one after its last.
+    """
+    names = bar_times.astype("datetime64[s]").astype("datetime64[M]")
+    starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()]
+    ends = [*starts[1:], len(names)]
+    return [(str(names[start]), max(start - 1, 0), start, end) for start, end in zip(starts, ends, strict=True)]
 
 
 def _change(values: Array, base: int, end: int) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bot.model import in_sample_warning
-from bot.report.charts import Dots, Line, Marks, Panel, chart, means
+from bot.report.charts import Dots, Line, Marks, Panel, chart, means, stretches
 from bot.report.formatting import (
     ahead,
     change,
@@ -54,6 +54,8 @@ _DEFINITIONS: Final = {
     "Commission, slippage": "what the trades paid to the exchange, and how much worse than the bar's close their fills "
     "were (negative: better), in quote currency.",
     "Probabilities": "what the policy gave to hold, buy and sell, means of short stretches of time.",
+    "In sample": "bars among the candles that the model learned from: what it did there does not show how it does on "
+    "new ones.",
     "Not traded on": "hours that the exchange did not have (synthetic), or that came too late (missed, clock): the "
     "policy sees them, the account does nothing.",
 }
@@ -67,9 +69,14 @@ class Event(NamedTuple):
     detail: str
 
 
-def render_page(histories: Sequence[AccountHistory], aligned: Sequence[AccountHistory], events: Sequence[Event]) -> str:
-    """The page for accounts, the main one first. `aligned` is the same accounts over the hours that all decided; it is
-    shown where there are several and such hours.
+def render_page(
+    histories: Sequence[AccountHistory],
+    aligned: Sequence[AccountHistory],
+    events: Sequence[Event],
+    left_out: Sequence[str] = (),
+) -> str:
+    """The page for accounts, the main one first. `aligned` is these accounts but for those `left_out` over the hours
+    that they all decided; it is shown where there are several.
     """
     main = histories[0]
     exchange, symbol, bar = _market(main)
@@ -78,8 +85,11 @@ def render_page(histories: Sequence[AccountHistory], aligned: Sequence[AccountHi
     span = f"{when(main.bar_times[0])} to {when(main.bar_times[-1])} UTC, {len(main.bar_times):,} bars"
     about = f"Paper trading by hourhand on {exchange}, bars of {bar}, {span}. Amounts in {_units(main)[0]}."
     parts = [f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)}</p></header>']
-    if several and aligned:
+    if len(aligned) > 1:
         parts.append(_beside(aligned))
+    if left_out:
+        names = ", ".join(left_out)
+        parts.append(f'<p class="soft">Not side by side, for too few hours in common: {escape(names)}.</p>')
     for place, history in enumerate(histories):
         body = _account(history)
         head = f"Account {escape(history.terms.name)}"
@@ -87,11 +97,16 @@ def render_page(histories: Sequence[AccountHistory], aligned: Sequence[AccountHi
         parts.append(f"<details{opened}><summary>{head}</summary>{body}</details>" if several else body)
     parts += [_events(events), "<h2>How the figures are defined</h2><dl>"]
     parts += [f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _DEFINITIONS.items()]
+    return document(title, f"{''.join(parts)}</dl>")
+
+
+def document(title: str, body: str) -> str:
+    """A page of HTML that needs nothing else, in the style of the report. `body` is HTML, `title` is text."""
     style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>{''.join(parts)}</dl></body></html>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
     )
 
 
@@ -119,7 +134,7 @@ def _beside(aligned: Sequence[AccountHistory]) -> str:
         "Value, 100 at the first hour that all of them decided",
         aligned[0].bar_times,
         [Panel([*lines, hold], plain, height=320)],
-        Marks(),
+        Marks(in_sample=stretches(np.any([history.in_sample for history in aligned], axis=0))),
     )
     rows = []
     for history in aligned:
@@ -127,11 +142,11 @@ def _beside(aligned: Sequence[AccountHistory]) -> str:
         returns = [signed(f[name], 4) for name in ("log_return", "excess_log_return", "timing_log_return")]
         shares = [percent(f[name]) for name in ("max_drawdown", "exposure")]
         rest = [f"{f['trades']:,}", f"{f['turnover']:,.1f}", money(f["commission"]), money(f["value"])]
-        rows.append([f["account"], *returns, *shares, *rest, f["models"][-1]])
+        rows.append([f["account"], *returns, *shares, *rest, f"{f['in_sample_bars']:,}", f["models"][-1]])
     f = account_statistics(aligned[0])
-    rows.append(["holding", signed(f["hold_log_return"], 4), "", "", percent(f["hold_max_drawdown"]), *[""] * 6])
+    rows.append(["holding", signed(f["hold_log_return"], 4), "", "", percent(f["hold_max_drawdown"]), *[""] * 7])
     head = ("account", "log return", "over hold", "over mix", "drawdown", "exposure", "trades", "turnover")
-    return f"<section>{figure}{table((*head, 'commission', 'value', 'newest model'), rows)}</section>"
+    return f"<section>{figure}{table((*head, 'commission', 'value', 'bars in sample', 'newest model'), rows)}</section>"
 
 
 def _style(place: int) -> str:
@@ -177,7 +192,7 @@ def _tiles(history: AccountHistory) -> str:
 def _charts(history: AccountHistory) -> str:
     quote, base = _units(history)
     untraded = [n for n, reason in enumerate(history.reasons) if reason not in (POLICY, MINIMUM)]
-    marks = Marks(swaps(history), untraded)
+    marks = Marks(swaps(history), untraded, stretches(history.in_sample))
     mixed, where = mix(history), {int(time): n for n, time in enumerate(history.bar_times)}
     sides = {side: [where[t] for t, fill in history.fills.items() if fill.side == side] for side in ("buy", "sell")}
     dots = [
@@ -252,9 +267,8 @@ def _months(history: AccountHistory) -> str:
         gained = None if None in (row["value"], row["hold"]) else row["value"] - row["hold"]
         returns = [coloured(row["value"]), coloured(row["hold"]), coloured(row["mix"]), coloured(gained)]
         shares = [percent(row["max_drawdown"]), percent(row["exposure"])]
-        rows.append(
-            [row["month"], f"{row['bars']:,}", *returns, *shares, f"{row['trades']:,}", money(row["commission"])]
-        )
+        rest = [f"{row['trades']:,}", money(row["commission"]), f"{row['in_sample_bars']:,}"]
+        rows.append([row["month"], f"{row['bars']:,}", *returns, *shares, *rest])
     head = (
         "month",
         "bars",
@@ -266,6 +280,7 @@ def _months(history: AccountHistory) -> str:
         "in coins",
         "trades",
         "commission",
+        "bars in sample",
     )
     return f"<h3>Months</h3>{table(head, rows)}"
 
@@ -275,10 +290,11 @@ def _models(history: AccountHistory) -> str:
     rows = []
     for start, end in zip(begins, [*begins[1:], len(history.models)], strict=True):
         returns = [change(values[max(start - 1, 0) : end]) for values in (history.values, history.holds)]
-        rows.append([history.models[start], when(history.bar_times[start]), f"{end - start:,}", *returns])
+        bars = [f"{end - start:,}", f"{int(history.in_sample[start:end].sum()):,}"]
+        rows.append([history.models[start], when(history.bar_times[start]), *bars, *returns])
     shown = rows[-_EVENTS_SHOWN:]
     head = "Models" if len(shown) == len(rows) else f"Models: the newest {len(shown)} of {len(rows)} stretches"
-    return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'account', 'holding'), shown)}"
+    return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'in sample', 'account', 'holding'), shown)}"
 
 
 def _events(events: Sequence[Event]) -> str:

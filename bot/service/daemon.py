@@ -4,47 +4,23 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from bot import __version__
 from bot.clock import Clock
-from bot.errors import ExchangeError, ExchangeRefusedError, LedgerUnavailableError
+from bot.errors import LedgerUnavailableError
 from bot.market import retry_wait
 from bot.observers import Observers, Outage, notify
-from bot.service.loop import MAX_DELAY, Loop
-from bot.service.poller import Poller
-from bot.service.schedule import start_alarm
-from bot.service.traders import TraderWatcher
+from bot.service.loop import Loop
+from bot.service.market import MAX_DELAY
+from bot.service.markets import Markets
+from bot.service.schedule import Alarm
 from bot.service.waiter import HEARTBEAT_SECONDS, Stopped, Waiter
-
-ONCE_SECONDS: Final = 30.0
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
-
-def poll_once(poller: Poller) -> int:
-    """One poll, tried for at most ONCE_SECONDS; how many bars it decided.
-
-    Raises ExchangeError where the exchange gives no usable answer, and what `Poller.poll` raises.
-    """
-    deadline = poller.waiter.deadline = time.monotonic() + ONCE_SECONDS
-    failures = 0
-    while True:
-        try:
-            return poller.poll()
-        except ExchangeError as error:
-            failures += 1
-            wait = poller.clock.real(retry_wait(failures, error))
-            if isinstance(error, ExchangeRefusedError) or time.monotonic() + wait >= deadline:
-                poller.note("exchange_error", error=str(error), failures=failures)
-                raise
-            log.warning("exchange_error", error=str(error), again_in_seconds=round(wait, 1))
-            poller.waiter.wait(wait)
-            if poller.waiter.stopping:
-                raise Stopped from error
 
 
 def wait_for_ledger(attempt: Callable[[], T], clock: Clock, waiter: Waiter, observers: Observers) -> T:
@@ -83,23 +59,27 @@ def _wait(waiter: Waiter, seconds: float) -> None:
         raise Stopped
 
 
-def run(poller: Poller, poll_delay: float, watcher: TraderWatcher) -> None:
-    """Poll `poll_delay` seconds after each close until the poller's waiter is stopped. An exchange that is down and a
-    disk that is full are waited out; a model that is promoted meanwhile takes over between two bars.
+def run(markets: Markets, poll_delay: float, waiter: Waiter) -> None:
+    """Poll each market `poll_delay` seconds after each of its closes until the waiter is stopped. An exchange that is
+    down and a disk that is full are waited out; a model that is promoted meanwhile takes over between two bars.
 
     Raises LedgerError for a ledger that has become unusable, UsageError for a symbol that the exchange lacks.
     """
-    accounts = {account.trader.terms.name: account.trader.model.model_id for account in poller.account_states}
-    poller.note("started", version=__version__, accounts=accounts, pid=os.getpid())
-    log.info("started", version=__version__, market=poller.market, accounts=accounts, pid=os.getpid())
-    alarm = start_alarm(poller.clock, poller.bar, min(poll_delay, MAX_DELAY), poller.waiter.wake)
+    accounts = {trader.terms.name: trader.model.model_id for trader in markets.watcher.traders}
+    markets.note("started", version=__version__, accounts=accounts, pid=os.getpid())
+    series = [market.poller.market for market in markets]
+    more = {"markets": len(series)} if len(series) > 1 else {}
+    log.info("started", version=__version__, market=series[0], **more, accounts=accounts, pid=os.getpid())
+    markets.alarm = Alarm(markets.clock, min(poll_delay, MAX_DELAY), waiter.wake)
+    for market in markets:
+        markets.alarm.ring_after(market.poller.bar)
     try:
         notify("READY=1")
-        Loop(poller, poll_delay, watcher).run()
+        Loop(markets, waiter).run()
     finally:
         notify("STOPPING=1")
-        alarm.shutdown(wait=False)
-    poller.note("stopped", pid=os.getpid())
+        markets.alarm.end()
+    markets.note("stopped", pid=os.getpid())
     log.info("stopped")
 
 

@@ -1,151 +1,149 @@
-"""The loop. What is to be done is always read from the ledger; timers only wake it up."""
+"""The loop. What is to be done is always read from the ledger; timers and answers only wake it up."""
 
 import resource
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from bot.clock import newest_closed, utc
+from bot.clock import utc
 from bot.errors import (
-    ExchangeError,
-    ExchangeRefusedError,
     LedgerError,
     LedgerGoneError,
     LedgerInUseError,
     LedgerReplacedError,
     LedgerUnavailableError,
-    ModelError,
     UnknownSymbolError,
     UsageError,
-    WrongMarketError,
 )
-from bot.ledger import continues, open_writer
-from bot.market import MAX_RETRY_WAIT, retry_wait
+from bot.ledger import continues, newest_link, open_writer
+from bot.market import retry_wait
 from bot.observers import Outage, notify, watchdog_seconds
-from bot.service.poller import Poller
-from bot.service.traders import TraderWatcher
-from bot.service.waiter import Stopped
+from bot.service.market import Market
+from bot.service.markets import Markets
+from bot.service.waiter import Waiter
+from bot.trading import Trader
 
 TICK_SECONDS: Final = 1.0  # wakes the loop by the monotonic clock, whatever happens to the machine's
 SWAP_SECONDS: Final = 0.5  # models are swapped right after a poll, or this long before the next: no bar waits for it
 HEARTBEAT_SECONDS: Final = 900.0
 GONE_SECONDS: Final = 600.0  # that a ledger's file may be missing
-MAX_DELAY: Final = 1e10  # seconds; a longer delay would be lost in the rounding of times
 
 log = structlog.get_logger()
 
 
 class Loop:
-    """Polls when a bar is due, swaps models between two bars, and watches the ledger's file."""
+    """Asks the exchanges when bars are due, decides in this one thread as their answers come, swaps models between two
+    polls, and watches the ledger's file.
+    """
 
-    def __init__(self, poller: Poller, poll_delay: float, watcher: TraderWatcher) -> None:
-        self.poller, self.watcher, self.delay = poller, watcher, min(poll_delay, MAX_DELAY)
-        self.exchange_outage, self.ledger_outage = Outage(), Outage()
-        self.failures = self.refusals = 0
-        self.not_before = time.monotonic()
+    def __init__(self, markets: Markets, waiter: Waiter) -> None:
+        self.markets, self.waiter = markets, waiter
+        self.ledger_outage = Outage()
+        self.ledger_failures = 0
         self.gone_since: float | None = None
         self.watchdog = watchdog_seconds()
         self.fed = 0.0
-        poller.waiter.heartbeat = self._feed_watchdog
 
     def run(self) -> None:
         """Until the waiter is stopped. Raises LedgerError, also where the ledger's file is missing at the end."""
-        clock, waiter = self.poller.clock, self.poller.waiter
         beat = time.monotonic()
-        while not waiter.stopping:
+        while not self.waiter.stopping:
             self._feed_watchdog()
             self._report_observers()
             if self._has_file():
-                due = self._seconds_left() <= 0
-                if due:
-                    wait = self._attempt()
-                    self.not_before = time.monotonic() + clock.real(wait)
-                if due or self._seconds_left() > SWAP_SECONDS:
+                for market in self.markets:
+                    market.poller.check_clock()
+                polled = self._advance()
+                if polled or min(self._seconds_left(polling=False)) > SWAP_SECONDS:
                     self._swap_models()
             if time.monotonic() >= beat + HEARTBEAT_SECONDS:
                 beat = time.monotonic()
                 self._log_heartbeat()
-            waiter.wait(min(max(self._seconds_left(), 0.0), TICK_SECONDS) if self.gone_since is None else TICK_SECONDS)
+            left = min(self._seconds_left(polling=True)) if self.gone_since is None else TICK_SECONDS
+            if left > 0:
+                self.waiter.wait(min(left, TICK_SECONDS))
+        for market in self.markets:
+            market.discard()
         if self.gone_since is not None:
-            raise LedgerGoneError(f"the ledger {self.poller.ledger.name} is gone: put it back, or restore a backup")
+            raise LedgerGoneError(f"the ledger {self.markets.ledger.name} is gone: put it back, or restore a backup")
 
-    # ---- when
-
-    def _seconds_left(self) -> float:
-        """Seconds of the machine until the next poll; 0 or less where it is due."""
-        clock = self.poller.clock
-        if self.poller.is_up_to_date(clock.now() - self.delay):
-            return clock.real(self._until_due())
-        return self.not_before - time.monotonic()
-
-    def _until_due(self) -> float:
-        """Seconds until `delay` after the next close."""
-        now, bar = self.poller.clock.now(), self.poller.bar
-        return float(newest_closed(now - self.delay, bar) + 2 * bar + self.delay - now)
+    def _seconds_left(self, *, polling: bool) -> list[float]:
+        """Seconds until there is something to do, of each market; without `polling`, only of those not being polled."""
+        return [market.seconds_left() for market in self.markets if polling or market.poll is None] or [float("inf")]
 
     # ---- what
 
-    def _attempt(self) -> float:
-        """One poll; how many seconds to leave the exchange alone afterwards, should anything still be due."""
-        try:
-            decided = self.poller.poll()
-        except Stopped:
-            return 0.0
-        except UnknownSymbolError as error:
-            self._raise_where_nothing_is_decided(error)
-            return self._exchange_failed(ExchangeError(str(error)))
-        except (WrongMarketError, ExchangeError) as error:
-            return self._exchange_failed(error if isinstance(error, ExchangeError) else ExchangeError(str(error)))
-        except LedgerReplacedError:
-            self._adopt_file()
-            return 0.0
-        except (LedgerUnavailableError, LedgerInUseError) as error:  # the lock is lost with its connection
-            self.failures += 1
-            self.poller.observers.on_event("poll_failed", cause="ledger")
-            self._report_failure(self.ledger_outage, "ledger_unavailable", error)
-            return retry_wait(self.failures)
-        self._report_recovery(self.exchange_outage, "exchange_recovered")
-        self._report_recovery(self.ledger_outage, "ledger_recovered")
-        # Where a bar has closed and still is not decided, the exchange has no candle of it yet, or none to trust.
-        self.refusals = 0
-        self.failures = 0 if decided else self.failures + 1
-        return min(MAX_RETRY_WAIT, 10.0 * 2.0 ** min(self.failures, 16))
+    def _advance(self) -> bool:
+        """Go on with every market for which there is something to do, one bar each; whether a poll has ended."""
+        ended = False
+        for market in list(self.markets):
+            if market.seconds_left() > 0 or self.waiter.stopping:
+                continue
+            try:
+                if market.advance(self.waiter):
+                    ended = True
+                    self._ledger_answered()
+            except UnknownSymbolError as error:
+                if market not in self.markets.added:
+                    raise
+                self.markets.drop(market, str(error))
+            except LedgerReplacedError:
+                self._adopt_file()
+            except (LedgerUnavailableError, LedgerInUseError) as error:  # the lock is lost with its connection
+                self._ledger_failed(market, error)
+        return ended
 
-    def _raise_where_nothing_is_decided(self, error: UnknownSymbolError) -> None:
-        with suppress(LedgerUnavailableError, LedgerInUseError):  # not known now: stay, and ask again
-            if not self.poller.has_decisions():
-                raise error
+    def _ledger_answered(self) -> None:
+        self.ledger_failures = 0
+        change = self.ledger_outage.over(self.markets.clock.now())
+        if change is not None:
+            log.info("ledger_recovered", **change)
+            self.markets.note("ledger_recovered", **change)
 
-    def _exchange_failed(self, error: ExchangeError) -> float:
-        self.failures += 1
-        refused = isinstance(error, ExchangeRefusedError)
-        self.refusals = self.refusals + 1 if refused else 0
-        self.poller.observers.on_event("poll_failed", cause="exchange")
-        self._report_failure(self.exchange_outage, "exchange_error", error)
-        return retry_wait(self.refusals if refused else self.failures, error)
+    def _ledger_failed(self, market: Market, error: Exception) -> None:
+        self.ledger_failures += 1
+        market.put_off(retry_wait(self.ledger_failures))
+        self.markets.observers.on_event("poll_failed", cause="ledger")
+        change = self.ledger_outage.failed(self.markets.clock.now())
+        if change is not None:
+            log.error("ledger_unavailable", error=str(error), **change)
+            self.markets.note("ledger_unavailable", error=str(error), **change)
 
     def _swap_models(self) -> None:
-        """Go on with the models that the settings and the registry name now, where they are other ones and usable."""
-        poller = self.poller
-        try:
-            reload = self.watcher.reload()
-            if reload is None:
-                return
-            poller.use(reload.traders)
-        except (ModelError, UsageError) as error:
-            self._reject_model(str(error))
-        except (LedgerUnavailableError, LedgerInUseError):
-            self.watcher.recheck()
-        else:
+        """Go on with the models and markets that the settings and the registry name now, where they are other ones and
+        usable; a market that is being polled goes on when it is done.
+        """
+        reload = self.markets.watcher.reload()
+        if reload is not None:
             for sentence in reload.rejected:
-                self._reject_model(sentence)
-            log.info("models", **{trader.terms.name: trader.model.model_id for trader in reload.traders})
+                self._reject(sentence)
+            for sentence in self.markets.set_traders(reload.traders):
+                self._reject(sentence)
+        for market in self.markets:
+            if market.poll is None and market.next_traders is not None:
+                self._use(market, market.next_traders)
 
-    def _reject_model(self, sentence: str) -> None:
+    def _use(self, market: Market, traders: Sequence[Trader]) -> None:
+        try:
+            market.use(traders)
+        except UsageError as error:
+            self._reject(str(error))
+        except (LedgerUnavailableError, LedgerInUseError):
+            market.next_traders = list(traders)
+        else:
+            self.markets.show_accounts()
+            log.info("models", **{trader.terms.name: trader.model.model_id for trader in traders})
+
+    def _reject(self, sentence: str) -> None:
+        if sentence.startswith(("settings", "market ")):
+            log.warning("settings_rejected", error=sentence)
+            self.markets.note("settings_rejected", error=sentence)
+            return
         log.warning("model_rejected", error=sentence)
-        self.poller.note("model_rejected", error=sentence, pointer=self.watcher.pointed_model())
+        self.markets.note("model_rejected", error=sentence, pointer=self.markets.watcher.pointed_model())
 
     # ---- the ledger's file
 
@@ -156,12 +154,12 @@ class Loop:
         this daemon's ledger.
         """
         try:
-            self.poller.ledger.check_file()
+            self.markets.ledger.check_file()
         except LedgerGoneError as error:
             if self.gone_since is None:
                 self.gone_since = time.monotonic()
                 log.error("ledger_unavailable", error=str(error))  # noqa: TRY400 - a sentence, no traceback
-                self.poller.observers.on_event("ledger_unavailable", error=str(error))
+                self.markets.observers.on_event("ledger_unavailable", error=str(error))
             if time.monotonic() >= self.gone_since + GONE_SECONDS:
                 raise LedgerError(f"{error}; it has been missing for {GONE_SECONDS / 60:.0f} minutes") from error
             return False
@@ -171,7 +169,7 @@ class Loop:
             return True  # the poll reports it
         if self.gone_since is not None:
             log.info("ledger_recovered", for_seconds=round(time.monotonic() - self.gone_since))
-            self.poller.observers.on_event("ledger_recovered")
+            self.markets.observers.on_event("ledger_recovered")
             self.gone_since = None
         return True
 
@@ -179,13 +177,13 @@ class Loop:
         """Go on with the file that took the ledger's place. Raises LedgerReplacedError where its end is not one of this
         ledger's own bars.
         """
-        poller, url = self.poller, self.watcher.settings.ledger.url
-        if not continues(poller.ledger, url):
-            poller.ledger.check_file()
-        before, poller.ledger = poller.ledger, open_writer(url)
+        before, url = self.markets.ledger, self.markets.watcher.settings.ledger.url
+        if not continues(before, url):
+            before.check_file()
+        self.markets.go_on_with(open_writer(url))
         before.close()
-        poller.use([account.trader for account in poller.account_states])
-        log.warning("ledger_replaced", ledger=poller.ledger.name)
+        log.warning("ledger_replaced", ledger=self.markets.ledger.name)
+        self.markets.note("ledger_replaced", ledger=self.markets.ledger.name)
 
     # ---- telling
 
@@ -195,35 +193,28 @@ class Loop:
         """
         if self.watchdog and time.monotonic() >= self.fed + self.watchdog / 4:
             if self.gone_since is None:
-                with suppress(LedgerUnavailableError, LedgerInUseError):
-                    self.poller.check_ledger()
+                with suppress(LedgerUnavailableError, LedgerInUseError), self.markets.ledger.reading() as connection:
+                    newest_link(connection, self.markets.first.name)
             notify("WATCHDOG=1")
             self.fed = time.monotonic()
 
     def _report_observers(self) -> None:
         """An observer that is down cannot say so itself."""
-        for kind, detail in self.poller.observers.outage_events(self.poller.clock.now()):
+        for kind, detail in self.markets.observers.outage_events(self.markets.clock.now()):
             log.warning(kind, **detail)
-            self.poller.note(kind, **detail)
-
-    def _report_failure(self, outage: Outage, kind: str, error: Exception) -> None:
-        change = outage.failed(self.poller.clock.now())
-        if change is not None:
-            log.error(kind, error=str(error), **change)
-            self.poller.note(kind, error=str(error), **change)
-
-    def _report_recovery(self, outage: Outage, kind: str) -> None:
-        change = outage.over(self.poller.clock.now())
-        if change is not None:
-            log.info(kind, **change)
-            self.poller.note(kind, **change)
+            self.markets.note(kind, **detail)
 
     def _log_heartbeat(self) -> None:
-        bar_time = self.poller.account_states[0].bar_time
+        bars = [market.poller.account_states[0].bar_time for market in self.markets]
+        oldest = None if None in bars else min(bar for bar in bars if bar is not None)
+        detail: dict[str, Any] = {"markets": len(bars)} if len(bars) > 1 else {}
+        failing = [market.poller.name for market in self.markets if market.outage.since is not None]
         log.info(
             "heartbeat",
-            newest_bar=utc(bar_time) if bar_time is not None else None,
-            failures=self.failures,
-            due=utc(self.poller.clock.now() + self._until_due()),
+            newest_bar=utc(oldest) if oldest is not None else None,
+            failures=sum(market.failures for market in self.markets),
+            **detail,
+            **({"failing": failing} if failing and detail else {}),
+            due=utc(self.markets.clock.now() + min(market.until_due() for market in self.markets)),
             most_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         )

@@ -1,25 +1,27 @@
 """One poll: ask the exchange, decide every closed candle that has no decision yet, and commit bar by bar."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, commit_bars, reading, resume_account
-from bot.market import Candle, Feed, is_confirmed_by, is_near
-from bot.market.reconcile import OVERLAP, needs_second_look, reconcile
+from bot.market import Candle, Feed, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
-from bot.service.waiter import Stopped, Waiter
+from bot.service.waiter import Request
 from bot.service.watch import FeedWatch
 from bot.settings import Settings
 from bot.trading import CLOCK, MISSED, POLICY, SYNTHETIC, AccountState, DecidedBar, Quote, Trader, new_account_state
 
 _SPARE_BARS: Final = 24  # asked for beyond the warm-up, as the newest bars may be without a trade
 
-T = TypeVar("T")
+Steps = Generator[Request | None, Any, int]
+"""A poll step by step: a request to the exchange, to be sent its answer, or None after a decided bar; at the end, how
+many bars were decided."""
+Asking = Generator[Request | None, Any, Any]
 log = structlog.get_logger()
 
 
@@ -35,7 +37,7 @@ class _Work(NamedTuple):
 
 
 class Poller:
-    """The accounts of one market, its exchange and its ledger. Call `poll` from one thread.
+    """The accounts of one market, its exchange and its ledger.
 
     The accounts see the same candles, and each bar of all of them is one transaction.
     """
@@ -47,57 +49,77 @@ class Poller:
         ledger: Ledger,
         traders: Sequence[Trader],
         feed: Feed,
-        waiter: Waiter,
         observers: Observers = NO_OBSERVERS,
+        *,
+        label: str | None = None,
     ) -> None:
-        """`traders` are on one market, the first is the main one. Raises UsageError where an account was opened with
-        other values.
+        """`traders` are on one market, the first is its main one. `label` is the `market` of its events: none for the
+        first market of the settings. Raises UsageError where an account was opened with other values.
         """
-        self.schedule, self.clock, self.ledger, self.feed, self.waiter = settings.schedule, clock, ledger, feed, waiter
-        self.observers = observers
+        self.schedule, self.clock, self.ledger, self.feed = settings.schedule, clock, ledger, feed
+        self.observers, self.label = observers, label
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
-        self._watch = FeedWatch(clock, self.bar, self.note)
+        self.on_resume: Callable[[], object] = lambda: None  # called when the accounts were read anew in a poll
+        self._watch = FeedWatch(clock, self.bar, self.note, label)
         self.use(traders)
 
+    @property
+    def whose(self) -> dict[str, str]:
+        """What says in the detail of an event that it is this market's."""
+        return {} if self.label is None else {"market": self.label}
+
+    @property
+    def name(self) -> str:
+        """What people call the market: the name of its main account."""
+        return self.account_states[0].trader.terms.name
+
+    @property
+    def traders(self) -> list[Trader]:
+        """The accounts' traders, the main one first."""
+        return [account.trader for account in self.account_states]
+
     def use(self, traders: Sequence[Trader]) -> None:
-        """Go on with these traders from their accounts' last bars in the ledger. Call it between two bars."""
+        """Go on with these traders from their accounts' last bars in the ledger. Call it between two polls."""
         with self.ledger.reading() as connection:
             self.account_states = [resume_account(connection, trader, self.schedule.warmup_bars) for trader in traders]
         self._in_sync = True
-        self.observers.on_accounts(self.account_states)
 
-    def poll(self) -> int:
-        """Fetch what is not decided yet and decide it; the number of bars.
+    def steps(self) -> Steps:
+        """Fetch what is not decided yet and decide it; the number of bars. Only the requests that it yields may run in
+        another thread. It can be closed after each step: what was committed before stays.
 
         Raises ExchangeError where the answer cannot be trusted, LedgerError where a bar could not be written (it is
-        as if it had not been decided), Stopped between two bars. What was committed before stays.
+        as if it had not been decided).
         """
         self.ledger.check_file()
+        self.check_clock()
         if not self._in_sync:
-            self.use([account.trader for account in self.account_states])
+            self.use(self.traders)
+            self.on_resume()
         since = self._fetch_since()
         with self.ledger.reading() as connection:
             end = newest_closed(self.clock.now(), self.bar) + self.bar  # another account may have seen later ones
             stored = reading.read_candles_between(connection, self.market, since, end)
-        fetched = self._fetch(since, stored)
+        fetched = yield from self._fetch(since, stored)
         self._watch.check_overlap(self.ledger, stored, fetched)
-        reconciled = reconcile(stored, fetched, self.bar, self._is_confirmed)
+        reconciled = yield from self._reconcile(stored, fetched)
         self._watch.check_skew(self.feed.skew)
         self._watch.check_age(fetched[-1], has_accounts=self._has_accounts())
         self._watch.check_suspect(reconciled.suspect, has_accounts=self._has_accounts())
         self._watch.check_revisions(self.ledger, reconciled.revisions)
         stored_times = {candle.bar_time for candle in stored}
-        return self._decide(self._work(reconciled.run, stored_times), stored_times, reconciled.gaps)
+        work = self._work(reconciled.run, stored_times)
+        quote = yield from self._quote(work.todo)
+        return (yield from self._decide(work, stored_times, reconciled.gaps, quote))
 
     def is_up_to_date(self, now: float) -> bool:
         """Whether every bar that had closed at `now` is decided."""
         newest = newest_closed(now, self.bar)
         return all(account.bar_time is not None and account.bar_time >= newest for account in self.account_states)
 
-    def check_ledger(self) -> None:
-        """Raises LedgerError where the ledger does not answer."""
-        with self.ledger.reading() as connection:
-            reading.newest_link(connection, self.account_states[0].trader.terms.name)
+    def check_clock(self) -> None:
+        """Report a clock that is before the newest decided bar."""
+        self._watch.check_clock(max((a.bar_time for a in self.account_states if a.bar_time is not None), default=None))
 
     def has_decisions(self) -> bool:
         """Whether the ledger has a decision of this market."""
@@ -105,13 +127,19 @@ class Poller:
             return reading.newest_bar(connection, self.market) is not None
 
     def note(self, kind: str, **detail: Any) -> None:
-        """Record an event. A ledger that has no room for it does not stop the daemon."""
+        """Record an event of this market. A ledger that has no room for it does not stop the daemon."""
+        detail |= self.whose
         self.observers.on_event(kind, **detail)
         try:
             with self.ledger.writing() as connection:
                 add_event(connection, self.clock.now(), kind, detail)
         except (LedgerUnavailableError, LedgerInUseError) as error:
             log.warning("event_lost", kind=kind, error=str(error))
+
+    def tell(self, level: str, kind: str, **detail: Any) -> None:
+        """Record an event of this market, and log it."""
+        getattr(log, level)(kind, **detail, **self.whose)
+        self.note(kind, **detail)
 
     # ---- fetching
 
@@ -121,29 +149,33 @@ class Poller:
     def _fetch_since(self) -> int:
         decided = [account.bar_time for account in self.account_states if account.bar_time is not None]
         newest = newest_closed(self.clock.now(), self.bar)
-        first = min([*decided, newest]) - (OVERLAP - 1) * self.bar
+        first = min([*decided, newest]) - (reconcile.OVERLAP - 1) * self.bar
         if len(decided) < len(self.account_states):
             bars = self.schedule.warmup_bars + _SPARE_BARS
             first = min(first, newest - bars * self.bar)
         return max(0, first)
 
-    def _fetch(self, since: int, stored: Sequence[Candle]) -> list[Candle]:
+    def _fetch(self, since: int, stored: Sequence[Candle]) -> Asking:
         """The exchange's closed candles; asked for twice where the first answer has a hole or a suspect price."""
-        fetched = self._ask(lambda: self.feed.closed_candles(since))
-        if needs_second_look(stored, fetched, self.bar):
-            again = self._ask(lambda: self.feed.closed_candles(since))
+        fetched: list[Candle] = yield lambda: self.feed.closed_candles(since)
+        if reconcile.needs_second_look(stored, fetched, self.bar):
+            again: list[Candle] = yield lambda: self.feed.closed_candles(since)
             if again[: len(fetched)] != fetched:
                 raise ExchangeError("the exchange gave two different answers to one request")
         return fetched
 
-    def _is_confirmed(self, before: Candle, candle: Candle) -> bool:
+    def _reconcile(self, stored: Sequence[Candle], fetched: Sequence[Candle]) -> Asking:
+        """What is decided next; the ticker is asked for where the newest candle has to be confirmed by it."""
+        found = reconcile.reconcile(stored, fetched, self.bar, lambda _before, _candle: False)
+        if found.suspect is None:
+            return found
         try:
-            return is_confirmed_by(before, candle, self._ask(self.feed.ticker).last)
+            price = (yield self.feed.ticker).last
         except ExchangeError:
-            return False  # what came before it can be decided all the same
-
-    def _ask(self, request: Callable[[], T]) -> T:
-        return self.waiter.call(request, self.feed.cut)
+            return found  # what came before it can be decided all the same
+        return reconcile.reconcile(
+            stored, fetched, self.bar, lambda before, candle: is_confirmed_by(before, candle, price)
+        )
 
     # ---- deciding
 
@@ -152,7 +184,7 @@ class Poller:
         newest = run[-1].bar_time
         warmup = run[max(0, len(run) - 1 - self.schedule.warmup_bars) : -1]
         states = [
-            new_account_state(account.trader, warmup, newest) if account.bar_time is None else account
+            new_account_state(account.trader, warmup, run[-1]) if account.bar_time is None else account
             for account in self.account_states
         ]
         begins = any(account.bar_time is None for account in states)
@@ -163,18 +195,16 @@ class Poller:
         early = [c for c in warmup if begins and c.bar_time not in stored and c.bar_time <= oldest]
         return _Work(states, decided, [candle for candle in run if candle.bar_time > oldest], early)
 
-    def _decide(self, work: _Work, stored: set[int], gaps: Sequence[tuple[int, int]]) -> int:
-        """Decide and commit the candles of `work`, one transaction each; how many."""
+    def _decide(
+        self, work: _Work, stored: set[int], gaps: Sequence[tuple[int, int]], quote: Quote | None
+    ) -> Generator[None, Any, int]:
+        """Decide and commit the candles of `work`, one transaction and one step each; how many."""
         states, decided = list(work.account_states), list(work.decided)
-        quote = self._quote(work.todo)
         for candle in work.todo:
-            if self.waiter.stopping:
-                raise Stopped
-            self.waiter.heartbeat()
             reason = self._reason(candle)
             bar_quote = quote if reason == POLICY and self._is_young(candle) else None
             due = [index for index, bar_time in enumerate(decided) if bar_time < candle.bar_time]
-            bars = {index: states[index].decide(candle, reason, bar_quote) for index in due}
+            bars = {index: _decided(states[index], candle, reason, bar_quote) for index in due}
             new = work.early if candle is work.todo[-1] else []
             new = [*new, candle] if candle.bar_time not in stored else new
             self._commit([states[index] for index in due], list(bars.values()), new, gaps)
@@ -182,6 +212,7 @@ class Poller:
                 states[index], decided[index] = states[index].after(bar), candle.bar_time
                 log_bar(bar)
             self.account_states = list(states)
+            yield None
         return len(work.todo)
 
     def _commit(
@@ -193,7 +224,7 @@ class Poller:
     ) -> None:
         written = {candle.bar_time for candle in candles}
         events: list[tuple[str, Mapping[str, Any]]] = [
-            ("gap", {"bar_time": first, "bars": count}) for first, count in gaps if first in written
+            ("gap", {"bar_time": first, "bars": count, **self.whose}) for first, count in gaps if first in written
         ]
         events += [
             ("model_swapped", detail) for detail in map(_swap_detail, account_states, bars) if detail is not None
@@ -215,17 +246,22 @@ class Poller:
             return CLOCK
         return POLICY if self._is_young(candle) or self.schedule.catch_up == "trade" else MISSED
 
-    def _quote(self, todo: Sequence[Candle]) -> Quote | None:
-        """The ticker's best prices, where fills are at the quote and the newest candle is young enough."""
-        if self.account_states[0].trader.terms.fill == "close" or not todo or not self._is_young(todo[-1]):
+    def _quote(self, todo: Sequence[Candle]) -> Asking:
+        """The ticker's best prices, where an account is filled at the quote and the newest candle is young enough."""
+        wanted = any(account.trader.terms.fill == "quote" for account in self.account_states)
+        if not wanted or not todo or not self._is_young(todo[-1]):
             return None
-        ticker, close = self._ask(self.feed.ticker), todo[-1].close
+        ticker, close = (yield self.feed.ticker), todo[-1].close
         if not (is_near(ticker.bid, close) and is_near(ticker.ask, close)):
             raise ExchangeError(f"the ticker, {ticker.bid} to {ticker.ask}, is far from the close, {close}")
         return Quote(ticker.bid, ticker.ask)
 
     def _is_young(self, candle: Candle) -> bool:
         return self.clock.now() - candle.bar_time - self.bar <= self.schedule.max_decision_delay_seconds
+
+
+def _decided(account: AccountState, candle: Candle, reason: str, quote: Quote | None) -> DecidedBar:
+    return account.decide(candle, reason, quote if account.trader.terms.fill == "quote" else None)
 
 
 def _swap_detail(account: AccountState, bar: DecidedBar) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def replay_candles(
         if warmup >= len(run):
             raise UsageError(f"--warmup {warmup} leaves none of the {len(run)} candles to decide")
         new, run = run[:warmup], run[warmup:]
-        account = new_account_state(trader, new, run[0].bar_time)
+        account = new_account_state(trader, new, run[0])
     else:
         run = [candle for candle in run if candle.bar_time > (account.bar_time or 0)]
         if run and run[0].bar_time != account.bar_time + bar:

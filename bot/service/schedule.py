@@ -29,9 +29,20 @@ class AfterClose(BaseTrigger):  # type: ignore[misc]
         return following if previous_fire_time is None else max(following, previous_fire_time)
 
 
-def start_alarm(clock: Clock, bar: int, delay: float, wake: Callable[[], object]) -> BackgroundScheduler:
-    """A scheduler that calls `wake` after each close. A hint only: what is due is read from the ledger."""
-    scheduler = BackgroundScheduler(timezone=UTC)
-    scheduler.add_job(wake, AfterClose(clock, bar, delay), coalesce=True, misfire_grace_time=None, max_instances=1)
-    scheduler.start()
-    return scheduler
+class Alarm:
+    """Calls `wake` after each close of bars of some lengths. A hint only: what is due is read from the ledger."""
+
+    def __init__(self, clock: Clock, delay: float, wake: Callable[[], object]) -> None:
+        self._clock, self._delay, self._wake = clock, delay, wake
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+        self._scheduler.start()
+
+    def ring_after(self, bar: int) -> None:
+        """Ring after each close of a bar of so many seconds."""
+        trigger = AfterClose(self._clock, bar, self._delay)
+        options = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
+        self._scheduler.add_job(self._wake, trigger, id=str(bar), replace_existing=True, **options)
+
+    def end(self) -> None:
+        """Ring no more."""
+        self._scheduler.shutdown(wait=False)

@@ -1,16 +1,20 @@
-"""Which traders there are: the main account with the current model, and the challengers beside it."""
+"""Which traders there are: each market's main account with its current model, and the challengers beside it."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-from bot.errors import ModelError, UsageError
+from msgspec.structs import replace
+
+from bot.errors import HourhandError, ModelError, UsageError
 from bot.model import Model, model_folder, named_model, read_pointer, registry, trained_timeframe
 from bot.settings import AccountSettings, Settings
 from bot.trading import Trader, terms_of
 
 
 class Reload(NamedTuple):
-    """The traders after a change of pointers; `rejected` has a sentence for each challenger that keeps its old model,
+    """The traders of all markets after a change; `rejected` has a sentence for each account that keeps its old model,
     or stays away, because its new one cannot be used.
     """
 
@@ -19,17 +23,16 @@ class Reload(NamedTuple):
 
 
 def load_traders(settings: Settings) -> list[Trader]:
-    """The traders of the settings: the main account, then `[[challengers]]`, then the registry's shadows.
+    """The traders of each market: its main account, then `[[challengers]]` that join it, then its registry's shadows.
 
     A shadow's account is called `shadow-`, the main account's name unless that is `main`, and the model's id. All
-    accounts have the main account's terms but for the name.
+    accounts of a market have the main account's terms but for the name.
 
     Raises ModelError where a model cannot be used, UsageError where two accounts have one name or a model is of
     another timeframe.
     """
-    traders = [_main_trader(settings)]
-    for name, model, mode in _challengers(settings):
-        traders.append(_challenger(settings, name, model, mode))
+    models: dict[str, Model] = {}
+    traders = [trader for market in settings.each_market() for trader in _market_traders(market, models, _refuse)]
     _require_distinct(traders)
     return traders
 
@@ -45,39 +48,69 @@ def require_timeframe(model: Model, settings: Settings) -> None:
 
 
 class TraderWatcher:
-    """The traders of the settings, loaded again when a pointer has changed: the registry's or a challenger's."""
+    """The traders of the settings, loaded again when a pointer has changed (the registry's or a challenger's), and with
+    the settings' markets and challengers read again when asked to.
+    """
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises what `load_traders` does."""
+    def __init__(self, settings: Settings, read: Callable[[], Settings] | None = None) -> None:
+        """`read` returns the settings as they are now. Raises what `load_traders` does."""
         self.settings, self.pointer = settings, Path(settings.policy.model)
+        self._read, self._reread = read, False
         self._signatures: list[object] = self._current_signatures()
         self.traders = load_traders(settings)
 
-    def reload(self) -> Reload | None:
-        """The traders, where a pointer has changed since the last call; else None.
+    def settings_of(self, trader: Trader) -> Settings:
+        """The settings of the trader's market as if it were the only one."""
+        return next(market for market in self.settings.each_market() if market.market == trader.terms.market)
 
-        Raises ModelError or UsageError where the main model cannot be used; it is not tried again until a pointer
-        changes. A challenger that cannot be loaded does not stop the others.
+    def reload(self) -> Reload | None:
+        """The traders of all markets, where a pointer has changed since the last call or `recheck` was called; else
+        None. What cannot be loaded stops nothing else, and is not tried again until a pointer changes.
         """
+        rejected: list[str] = []
+        if self._reread:
+            self._reread = False
+            self._read_markets(rejected)
         signatures = self._current_signatures()
         if signatures == self._signatures:
             return None
         self._signatures = signatures
         before = {trader.terms.name: trader for trader in self.traders}
-        traders, rejected = [_main_trader(self.settings)], []
-        for name, model, mode in _challengers(self.settings):
+        models: dict[str, Model] = {}
+        kept: list[Trader] = []
+        loaded: list[Trader] = []
+
+        def keep(name: str, error: HourhandError) -> None:
+            rejected.append(str(error))
+            kept.extend([before[name]] if name in before else [])
+
+        for market in self.settings.each_market():
             try:
-                traders.append(_challenger(self.settings, name, model, mode))
+                loaded += _market_traders(market, models, keep)
             except (ModelError, UsageError) as error:
                 rejected.append(str(error))
-                traders += [before[name]] if name in before else []
-        _require_distinct(traders)
-        self.traders = traders
-        return Reload(traders, rejected)
+                kept += [trader for trader in self.traders if trader.terms.market == market.market]
+        try:
+            _require_distinct(loaded)
+        except UsageError as error:
+            return Reload(self.traders, [*rejected, str(error)])
+        found = {trader.terms.name: trader for trader in [*loaded, *kept]}
+        self.traders = list((found | {trader.terms.name: trader for trader in loaded}).values())
+        return Reload(self.traders, list(dict.fromkeys(rejected)))
+
+    def _read_markets(self, rejected: list[str]) -> None:
+        if self._read is None:
+            return
+        try:
+            now = self._read()
+        except UsageError as error:
+            rejected.append(str(error))
+        else:
+            self.settings = replace(self.settings, markets=now.markets, challengers=now.challengers)
 
     def recheck(self) -> None:
-        """Make the next `reload` load, changed or not. Safe in a signal handler."""
-        self._signatures = []
+        """Make the next `reload` read the settings and load, changed or not. Safe in a signal handler."""
+        self._signatures, self._reread = [], True
 
     def pointed_model(self) -> str:
         """The id that the pointer names, or its path where it cannot be read."""
@@ -87,14 +120,47 @@ class TraderWatcher:
             return str(self.pointer)
 
     def _current_signatures(self) -> list[object]:
-        paths = [self.pointer, *(Path(challenger.model) for challenger in self.settings.challengers)]
-        return [registry.signature(path) for path in paths]
+        models = [market.policy.model for market in self.settings.each_market()]
+        models += [challenger.model for challenger in self.settings.challengers]
+        return [registry.signature(Path(model)) for model in dict.fromkeys(models)]
 
 
-def _main_trader(settings: Settings) -> Trader:
-    model = named_model(settings.policy.model)
-    require_timeframe(model, settings)
-    return Trader(terms_of(settings), model, settings.policy.mode)
+def _refuse(_name: str, error: HourhandError) -> NoReturn:
+    raise error
+
+
+def _market_traders(
+    settings: Settings, models: dict[str, Model], failed: Callable[[str, HourhandError], object]
+) -> list[Trader]:
+    """The traders of the market that the settings describe. `models` are those that are loaded already, by how the
+    settings name them; `failed(name, error)` is called for a challenger whose model cannot be used.
+
+    Raises ModelError or UsageError where the main account's model cannot be used.
+    """
+    main = Trader(
+        terms_of(settings),
+        _model(settings, settings.policy.model, models),
+        settings.policy.mode,
+        settings.account.initial_share,
+    )
+    found = [main]
+    for name, model_name, mode in _challengers(settings):
+        try:
+            model = _model(settings, model_name, models)
+        except ModelError as error:
+            failed(name, ModelError(f"challenger {name}: {str(error).removeprefix('policy.model: ')}"))
+        except UsageError as error:
+            failed(name, error)
+        else:
+            found.append(dataclasses.replace(main, terms=main.terms._replace(name=name), model=model, mode=mode))
+    return found
+
+
+def _model(settings: Settings, name: str, models: dict[str, Model]) -> Model:
+    if name not in models:
+        models[name] = named_model(name)
+    require_timeframe(models[name], settings)
+    return models[name]
 
 
 def _challengers(settings: Settings) -> list[tuple[str, str, str]]:
@@ -110,15 +176,6 @@ def _challengers(settings: Settings) -> list[tuple[str, str, str]]:
         shadows = read_pointer(pointer).shadows
         found += [(f"shadow-{owner}{model_id}", str(model_folder(pointer, model_id)), mode) for model_id in shadows]
     return found
-
-
-def _challenger(settings: Settings, name: str, model_name: str, mode: str) -> Trader:
-    try:
-        model = named_model(model_name)
-    except ModelError as error:
-        raise ModelError(f"challenger {name}: {str(error).removeprefix('policy.model: ')}") from error
-    require_timeframe(model, settings)
-    return Trader(terms_of(settings)._replace(name=name), model, mode)
 
 
 def _require_distinct(traders: list[Trader]) -> None:

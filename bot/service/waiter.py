@@ -1,21 +1,35 @@
-"""Waits that can be ended: between polls, and for a request that may never return."""
+"""Waits that can be ended, and requests in threads, so that one that never returns keeps nothing else waiting."""
 
 import queue
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Final, NoReturn, TypeVar
-
-from bot.errors import ExchangeError
+from typing import Any, Final
 
 HEARTBEAT_SECONDS: Final = 1.0
 
-T = TypeVar("T")
+Request = Callable[[], Any]
+"""What is asked of an exchange, as a call that returns the answer or raises."""
 
 
 class Stopped(Exception):  # noqa: N818 - a request to end, not an error
     """The daemon was asked to end while it waited."""
+
+
+class Answer:
+    """What a request returns or raises, once it is `done`."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def fill(self, request: Request) -> None:
+        """Make the request."""
+        try:
+            self.value = request()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self.error = error
+        self.done = True
 
 
 class Waiter:
@@ -23,8 +37,6 @@ class Waiter:
 
     def __init__(self) -> None:
         self.stopping = False
-        self.deadline = float("inf")  # of the monotonic clock, for every call
-        self.heartbeat: Callable[[], object] = lambda: None  # called while a poll makes progress
         self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def wake(self) -> None:
@@ -47,46 +59,15 @@ class Waiter:
         except queue.Empty:
             return
 
-    def call(self, request: Callable[[], T], abort: Callable[[], object]) -> T:
-        """What `request()` returns or raises. It runs in a thread of its own, so that one that hangs, even in the
-        resolver, cannot keep the daemon from ending. `heartbeat` is called once a second meanwhile: every request has
-        a deadline of its own, so to wait for one is to make progress.
-
-        Raises Stopped as soon as `stop` is called, and ExchangeError at `deadline`, after calling `abort` to end the
-        request.
+    def start(self, request: Request) -> Answer:
+        """Make the request in a thread of its own, and wake up when it is answered. A request that hangs, even in the
+        resolver, keeps nobody from ending.
         """
-        results: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()
+        answer = Answer()
 
         def run() -> None:
-            try:
-                value = request()
-                results.put(lambda: value)
-            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-                results.put(_raiser(error))
+            answer.fill(request)
             self.wake()
 
-        self._raise_if_stopped()
         threading.Thread(target=run, name="exchange", daemon=True).start()
-        while results.empty():
-            left = self.deadline - time.monotonic()
-            with suppress(queue.Empty):
-                self._events.get(timeout=max(0.0, min(left, HEARTBEAT_SECONDS)))
-            self.heartbeat()
-            if not results.empty():
-                break
-            if self.stopping or left <= 0:
-                abort()
-                self._raise_if_stopped()
-                raise ExchangeError("the exchange did not answer in time")
-        return results.get()()
-
-    def _raise_if_stopped(self) -> None:
-        if self.stopping:
-            raise Stopped
-
-
-def _raiser(error: BaseException) -> Callable[[], NoReturn]:
-    def fail() -> NoReturn:
-        raise error
-
-    return fail
+        return answer

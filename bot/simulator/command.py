@@ -16,6 +16,8 @@ from typing import Any, Final
 from bot.clock import Clock, bar_seconds, read_clock
 from bot.errors import UsageError
 from bot.market import Candle, read_candles
+from bot.settings import PolicySettings, load_settings
+from bot.simulator.beside import MOST_MARKETS, beside, market_tables
 from bot.simulator.faults import FAULTS, read_fault
 from bot.simulator.generate import generate_candles
 from bot.simulator.market import TIMEFRAMES
@@ -25,11 +27,13 @@ _LOOK: Final = 0.2  # seconds
 _EPILOG: Final = f"""\
 example:
   hourhand simulate --run
+  hourhand simulate --markets 5 --run
   hourhand simulate --seed 7 --bars 2000 --speed 3600
 
 While it runs, a fault is switched on and off over HTTP:
   curl -X POST 'http://127.0.0.1:PORT{CONTROL}?name=html&on=all&seconds=5'
   curl -X POST 'http://127.0.0.1:PORT{CONTROL}'
+  curl -X POST 'http://127.0.0.1:PORT{CONTROL}?name=timeout&on=all&market=ETHUSD'
 
 faults:
   {" ".join(sorted(FAULTS))}
@@ -45,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--seed", type=int, default=0, metavar="N", help="serve generated candles of this seed (0)")
     parser.add_argument("--bars", type=int, default=10_000, metavar="N", help="how many to generate (10000)")
     parser.add_argument("--timeframe", default="1h", metavar="T", help="length of a bar: 1m, 5m, ... 1d (1h)")
+    parser.add_argument("--markets", type=int, default=1, metavar="N", help="serve so many symbols, BTC/USD first (1)")
     parser.add_argument("--port", type=int, default=0, metavar="P", help="port on 127.0.0.1 (any that is free)")
     parser.add_argument("--fault", default="", metavar="NAME[@all]", help="start with a fault, on candles or on all")
     parser.add_argument("--history", type=int, default=500, metavar="N", help="candles closed at the start (500)")
@@ -69,7 +74,8 @@ def simulate(parsed_args: argparse.Namespace) -> int:
     over = Event()
     before = {kind: signal.signal(kind, lambda *_: over.set()) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with LoopbackExchange(candles, clock, fault, bar=bar, port=parsed_args.port) as exchange:
+        others = beside(candles, parsed_args.markets, parsed_args.seed, bar)
+        with LoopbackExchange(candles, clock, fault, bar=bar, port=parsed_args.port, others=others) as exchange:
             environment = _environment(exchange)
             _announce(exchange, environment, parsed_args)
             return _trade(environment, over) if parsed_args.run_daemon else _serve(over)
@@ -98,6 +104,8 @@ def _trade(environment: dict[str, str], over: Event) -> int:
 def _candles(parsed_args: argparse.Namespace, bar: int) -> list[Candle]:
     if bar not in TIMEFRAMES:
         raise UsageError(f"--timeframe {parsed_args.timeframe} is not one of {', '.join(TIMEFRAMES.values()).lower()}")
+    if not 1 <= parsed_args.markets <= MOST_MARKETS:
+        raise UsageError(f"--markets is 1 to {MOST_MARKETS}")
     if parsed_args.candles:
         return read_candles(parsed_args.candles, bar)
     if parsed_args.bars < 1 or parsed_args.seed < 0:
@@ -121,7 +129,7 @@ def _environment(exchange: LoopbackExchange) -> dict[str, str]:
     """The settings to meet the exchange with, and a ledger that no earlier start has used."""
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     ledger = Path("var", f"practice-{started}-{os.getpid()}.sqlite").absolute()
-    return {
+    return _settings_file(exchange, ledger.with_suffix(".toml")) | {
         "HOURHAND_CLOCK": _shared(exchange.clock),
         "HOURHAND_EXCHANGE__ID": "bitfinex",
         "HOURHAND_EXCHANGE__SYMBOL": "BTC/USD",
@@ -131,12 +139,24 @@ def _environment(exchange: LoopbackExchange) -> dict[str, str]:
     }
 
 
+def _settings_file(exchange: LoopbackExchange, file: Path) -> dict[str, str]:
+    """The variables that name a file with the settings of several markets; none for one market."""
+    if not exchange.others:
+        return {}
+    model = load_settings(None).policy.model
+    own = {} if model == PolicySettings().model else {"HOURHAND_POLICY__MODEL": str(Path(model).absolute())}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(market_tables([market.symbol for market in exchange.others]).lstrip(), encoding="utf-8")
+    return {"HOURHAND_CONFIG": str(file), **own}
+
+
 def _announce(exchange: LoopbackExchange, environment: dict[str, str], parsed_args: argparse.Namespace) -> None:
     result: dict[str, Any] = {
         "url": exchange.url,
         "environment": environment,
         "candles": len(exchange.candles),
         "bar": exchange.market.bar,
+        "symbols": [market.symbol for market in (exchange.market, *exchange.others)],
     }
     if parsed_args.json:
         print(json.dumps(result), flush=True)
@@ -144,6 +164,8 @@ def _announce(exchange: LoopbackExchange, environment: dict[str, str], parsed_ar
     now = datetime.fromtimestamp(exchange.clock.now(), UTC)
     last = datetime.fromtimestamp(exchange.candles[-1].bar_time, UTC)
     print(f"{exchange.url} serves {len(exchange.candles)} candles ({parsed_args.timeframe}) as Bitfinex's BTC/USD.")
+    if exchange.others:
+        print(f"Beside it: {', '.join(market.symbol for market in exchange.others)}.")
     print(f"There it is {now:%Y-%m-%d %H:%M} UTC, the last candle is of {last:%Y-%m-%d %H:%M}.")
     print(f"The practice ledger of this start: {environment['HOURHAND_LEDGER__URL']}", flush=True)
     if not parsed_args.run_daemon:

@@ -43,7 +43,7 @@ class Killer:
     def __init__(self, point: str, bar: int) -> None:
         self.point, self.bar = point, bar
         self.bars = 0
-        self.newest: int | None = None
+        self.newest: tuple[str, int] | None = None
         self.writing = self.committing = False
 
     def arm(self) -> None:
@@ -53,10 +53,11 @@ class Killer:
         event.listen(Pool, "checkin", self._committed)
         step, report = Trader.step, poller.log_bar
 
-        def counted(*arguments: Any, **named: Any) -> Any:
-            made = step(*arguments, **named)
-            if made.decision.bar_time != self.newest:
-                self.newest = made.decision.bar_time
+        def counted(trader: Trader, *arguments: Any, **named: Any) -> Any:
+            made = step(trader, *arguments, **named)
+            bar = (trader.terms.market, made.decision.bar_time)
+            if bar != self.newest:
+                self.newest = bar
                 self.bars += 1
             self.writing = True  # the next transaction is the bar's; any other one is an event on its own
             self._pass("decided")

@@ -20,6 +20,7 @@ TIMEFRAMES: Final = {
     43200: "12h",
     86400: "1D",
 }
+_BASES: Final = ("BTC", "ETH", "LTC", "XRP", "SOL", "ADA", "DOT", "UNI", "XLM", "TRX", "ZEC", "ETC", "FIL", "XTZ")
 _HALF_SPREAD: Final = 0.00005
 _LIMITS: Final = [None, None, None, "0.00004", "2000.0", None, None, None, 0.2, 0.1, None, None]
 
@@ -41,13 +42,13 @@ class Market:
     def __init__(self, candles: Sequence[Candle], bar: int, symbol: str = "BTC/USD") -> None:
         self.candles = list(candles)
         self.bar = bar
-        self._base, self._quote = symbol.split("/")
+        self.symbol, self.currencies = symbol, symbol.split("/")
         self._times = [candle.bar_time for candle in self.candles]
 
     @property
     def pair(self) -> str:
         """The exchange's own name of the market, for example BTCUSD."""
-        return self._base + self._quote
+        return "".join(self.currencies)
 
     def shown(self, now: float, start: float, end: float) -> Shown:
         """The candles that have opened at `now`, with bar times from `start` to `end`, both included, in seconds."""
@@ -79,19 +80,27 @@ class Market:
             min(row[4] for row in rows),
         ]
 
-    def conf(self, labels: str) -> list[Any]:
-        """The configuration lists with these labels, comma between them, those that are not known empty."""
-        known: dict[str, list[Any]] = {
-            "pub:info:pair": [[self.pair, _LIMITS]],
-            "pub:list:pair:exchange": [self.pair],
-            "pub:list:pair:margin": [self.pair],
-            "pub:list:currency": [self._base, self._quote],
-        }
-        return [known.get(label, []) for label in labels.split(",")]
-
     def _before(self, now: float) -> list[Candle]:
         at = bisect_left(self._times, now - self.bar)
         return self.candles[max(at - 1, 0) : at]
+
+
+def conf(markets: Sequence[Market], labels: str) -> list[Any]:
+    """The configuration lists with these labels, comma between them, those that are not known empty."""
+    pairs = [market.pair for market in markets]
+    known: dict[str, list[Any]] = {
+        "pub:info:pair": [[pair, _LIMITS] for pair in pairs],
+        "pub:list:pair:exchange": pairs,
+        "pub:list:pair:margin": pairs,
+        "pub:list:currency": list(dict.fromkeys(name for market in markets for name in market.currencies)),
+    }
+    return [known.get(label, []) for label in labels.split(",")]
+
+
+def symbols(count: int) -> list[str]:
+    """So many symbols against the dollar, Bitcoin's first."""
+    made = [f"X{number:02d}" for number in range(count)]
+    return [f"{base}/USD" for base in [*_BASES, *made][:count]]
 
 
 def _row(candle: Candle) -> Row:

@@ -6,8 +6,9 @@ import os
 import select
 import socket
 import struct
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,11 +23,12 @@ from bot.errors import UsageError
 from bot.market import Candle
 from bot.simulator import faults
 from bot.simulator.faults import OUTAGE, Fault, Reply
-from bot.simulator.market import TIMEFRAMES, Market
+from bot.simulator.market import TIMEFRAMES, Market, conf
 
 CONTROL: Final = "/_faults"
 _MOST_ROWS: Final = 10_000
 _USUAL_ROWS: Final = 100
+_MOST_ARRIVALS: Final = 10_000
 _POLL: Final = 0.02
 _TRICKLE: Final = 0.05
 
@@ -35,18 +37,32 @@ class LoopbackExchange:
     """Serves candles as Bitfinex would at the time of `clock`: those that have opened, the last one still forming.
 
     A context manager. `fault` and `candles` may be changed at any time, from any thread; `POST /_faults?name=NAME`
-    with `on=all` and `seconds=N` sets the fault too (no name: none, `seconds` to end it by itself). `requests` counts
-    by path. Raises OSError where the port is taken.
+    with `on=all` and `seconds=N` sets the fault too (no name: none, `seconds` to end it by itself). `market_faults` are
+    those of single markets, by the exchange's own names (BTCUSD), and beat `fault`; `market=NAME` sets one over HTTP.
+    `requests` counts by path; `arrivals` are when each came, on the machine's monotonic clock. Raises OSError where the
+    port is taken.
     """
 
     def __init__(
-        self, candles: Sequence[Candle], clock: Clock, fault: Fault | None = None, *, bar: int = 3600, port: int = 0
+        self,
+        candles: Sequence[Candle],
+        clock: Clock,
+        fault: Fault | None = None,
+        *,
+        bar: int = 3600,
+        port: int = 0,
+        others: Mapping[str, Sequence[Candle]] | None = None,
     ) -> None:
+        """`others` are the candles of further symbols, beside BTC/USD."""
         self.requests: Counter[str] = Counter()
+        self.arrivals: deque[tuple[float, str]] = deque(maxlen=_MOST_ARRIVALS)
+        self.delay = 0.0  # seconds that each answer takes
         self.clock = clock
         self.market = Market(candles, bar)
+        self.others = [Market(rows, bar, symbol) for symbol, rows in (others or {}).items()]
+        self.market_faults: dict[str, Fault] = {}
         self.closing = Event()
-        self.served = 0
+        self.served: dict[str, int] = {}
         self._fault: Fault | None = None
         self._lock = Lock()
         self._server = _Server(self, port)
@@ -122,44 +138,57 @@ class LoopbackExchange:
         return faults.spoil_reply(name, reply, target, self.clock.now()) if name else reply
 
     def _data(self, path: str, query: dict[str, str], fault: str) -> tuple[int, Any]:
-        now, market = self.clock.now(), self.market
+        now, markets = self.clock.now(), [self.market, *self.others]
         match path.removeprefix("/v2/").split("/"):
             case ["conf", labels]:
-                data = market.conf(labels)
+                data = conf(markets, labels)
             case ["platform", "status"]:
                 data = [0 if fault == "maintenance" else 1]
-            case ["ticker", symbol] if symbol == f"t{market.pair}" and (ticker := market.ticker(now)):
+            case ["ticker", symbol] if (market := _named(markets, symbol)) and (ticker := market.ticker(now)):
                 data = ticker
-            case ["candles", key, "hist" | "last" as section] if key == self._key():
-                return 200, self._candles(now, section, query, fault)
+            case ["candles", key, "hist" | "last" as section] if market := self._of_key(key, markets):
+                return 200, self._candles(market, now, section, query, fault)
             case ["candles" | "ticker", *_]:
                 return 500, ["error", 10020, "symbol: invalid"]
             case _:
                 return 404, {"message": "Not Found"}
         return 200, faults.spoil_data(fault, data)
 
-    def _key(self) -> str:
-        return f"trade:{TIMEFRAMES.get(self.market.bar, '')}:t{self.market.pair}"
+    def _of_key(self, key: str, markets: Sequence[Market]) -> Market | None:
+        trade, _, rest = key.partition(":")
+        timeframe, _, symbol = rest.partition(":")
+        return _named(markets, symbol) if (trade, timeframe) == ("trade", TIMEFRAMES.get(self.market.bar)) else None
 
-    def _candles(self, now: float, section: str, query: dict[str, str], fault: str) -> Any:
+    def fault_on(self, path: str) -> Fault | None:
+        """What is wrong with the answers at a path."""
+        ending = path.split("/hist", maxsplit=1)[0].rsplit("/", 1)[-1].rsplit(":t", 1)[-1].removeprefix("t")
+        return self.market_faults.get(ending, self.fault)
+
+    def _candles(self, market: Market, now: float, section: str, query: dict[str, str], fault: str) -> Any:
         start, end = (float(query.get(name, default)) / 1000 for name, default in (("start", 0), ("end", math.inf)))
         limit = min(int(query.get("limit", _USUAL_ROWS)), _MOST_ROWS) if section == "hist" else 1
-        shown = self.market.shown(now, start, end)
+        shown = market.shown(now, start, end)
         ascending = query.get("sort") == "1"
         shown = shown._replace(rows=shown.rows[:limit] if ascending else shown.rows[-limit:])
         if fault != "revision":
-            self.served = max([self.served, *(row[0] for row in shown.rows if row[0] < shown.opened)])
-        rows = faults.spoil_rows(fault, shown, self.served)
+            served = [row[0] for row in shown.rows if row[0] < shown.opened]
+            self.served[market.pair] = max([self.served.get(market.pair, 0), *served])
+        rows = faults.spoil_rows(fault, shown, self.served.get(market.pair, 0))
         if not ascending:
             rows.reverse()
         return rows if section == "hist" else rows[-1] if rows else []
+
+
+def _named(markets: Sequence[Market], symbol: str) -> Market | None:
+    """The market that Bitfinex calls `symbol`, for example tBTCUSD."""
+    return next((market for market in markets if symbol == f"t{market.pair}"), None)
 
 
 class _Server(ThreadingHTTPServer):
     """Knows its exchange and its connections, so that they can be ended."""
 
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 256
 
     def __init__(self, exchange: LoopbackExchange, port: int) -> None:
         self.exchange = exchange
@@ -205,8 +234,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         exchange = self.server.exchange
-        fault = exchange.fault
-        exchange.requests[unquote(urlsplit(self.path).path)] += 1
+        path = unquote(urlsplit(self.path).path)
+        fault = exchange.fault_on(path)
+        exchange.requests[path] += 1
+        exchange.arrivals.append((time.monotonic(), path))
+        if exchange.delay:
+            exchange.closing.wait(exchange.delay)
         self._send(exchange.reply(self.path, fault), faults.date_error(fault))
 
     def do_POST(self) -> None:
@@ -222,6 +255,14 @@ class _Handler(BaseHTTPRequestHandler):
                 raise UsageError("an exchange that refuses connections cannot be told to stop: give seconds, too")
         except (UsageError, ValueError) as error:
             self._send(Reply(400, json.dumps({"message": str(error)}).encode()))
+            return
+        if query.get("market"):
+            exchange = self.server.exchange
+            if fault is None:
+                exchange.market_faults.pop(query["market"], None)
+            else:
+                exchange.market_faults[query["market"]] = fault
+            self._send(Reply(200, json.dumps({"fault": fault, "market": query["market"]}).encode()))
             return
         done = Reply(200, json.dumps({"fault": fault}).encode())
         if fault == OUTAGE:  # which ends this connection, too

@@ -42,6 +42,7 @@ class AccountState:
         return AccountState(self.trader, entry.step.state, bar_time, None, entry.step.decision.model_id)
 
 
-def new_account_state(trader: Trader, warmup: Sequence[Candle], first_bar: int) -> AccountState:
-    """An account without a decision yet, warmed up on the candles before `first_bar`."""
-    return AccountState(trader, trader.warm_up(warmup), warmup_from=warmup[0].bar_time if warmup else first_bar)
+def new_account_state(trader: Trader, warmup: Sequence[Candle], first: Candle) -> AccountState:
+    """An account without a decision yet, whose first bar is to be `first`, warmed up on the candles before it."""
+    trader = trader.opened_at(first.close)
+    return AccountState(trader, trader.warm_up(warmup), warmup_from=(warmup[0] if warmup else first).bar_time)

@@ -1,7 +1,7 @@
 """One bar as a pure function: state and candle in; decision, fill and next state out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Final, NamedTuple
 
@@ -71,11 +71,24 @@ class BarResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trader:
-    """What an account is, the model that decides for it, and how (`sample` or `argmax`)."""
+    """What an account is, the model that decides for it, and how (`sample` or `argmax`).
+
+    With `initial_share` the account is yet to be opened: that share of `terms.rules.initial_balance` will be in coins.
+    """
 
     terms: AccountTerms
     model: Model
     mode: str = "sample"
+    initial_share: float | None = None
+
+    def opened_at(self, close: float) -> "Trader":
+        """The trader with initial amounts fixed by the close of the account's first bar."""
+        if self.initial_share is None:
+            return self
+        worth = self.terms.rules.initial_balance
+        coins = self.initial_share * worth
+        rules = self.terms.rules._replace(initial_balance=worth - coins, initial_stocks=coins / close)
+        return replace(self, terms=self.terms._replace(rules=rules), initial_share=None)
 
     def start(self) -> State:
         """The state before any candle: the initial account and a policy that remembers nothing."""

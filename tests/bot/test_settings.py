@@ -16,7 +16,7 @@ DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
 KEYS = [(section, key) for section, table in DEFAULTS.items() if isinstance(table, dict) for key in table]
 OTHERS: dict[str, Any] = {
     "timeframe": "15m", "fill": "quote", "mode": "argmax", "catch_up": "trade", "commission": 0.25,
-    "trade_fraction": 0.125, "max_drawdown": 0.125, "ping_url": "https://ping.invalid/x",
+    "trade_fraction": 0.125, "initial_share": 0.125, "max_drawdown": 0.125, "ping_url": "https://ping.invalid/x",
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_every_key_is_read_from_the_file_and_from_the_environment(tmp_path: Path
         )
     )
     assert loaded == DEFAULTS | {section: DEFAULTS[section] | {key: value}}
-    assert type(loaded[section][key]) is type(DEFAULTS[section][key])
+    assert type(loaded[section][key]) is type(value if DEFAULTS[section][key] is None else DEFAULTS[section][key])
     file = tmp_path / "bot.toml"
     file.write_text(f"[{section}]\n{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n")
     assert msgspec.to_builtins(load_settings(file, {})) == loaded
@@ -66,7 +66,9 @@ def test_the_file_in_the_repository_states_the_defaults() -> None:
     assert load_settings(file, {}) == Settings()
     documented = tomllib.loads(file.read_text())
     assert {name: set(table) for name, table in documented.items()} == {
-        name: set(table) for name, table in DEFAULTS.items() if isinstance(table, dict)
+        name: {key for key, value in table.items() if value is not None}
+        for name, table in DEFAULTS.items()
+        if isinstance(table, dict)
     }
 
 
@@ -139,3 +141,63 @@ def test_a_zero_has_no_sign() -> None:
     environment = {"HOURHAND_ACCOUNT__INITIAL_STOCKS": "-0.0", "HOURHAND_ACCOUNT__SLIPPAGE_BPS": "-0.0"}
     terms = terms_of(load_settings(None, environment))
     assert repr((terms.rules.initial_stocks, terms.slippage_bps)) == "(0.0, 0.0)"
+
+
+MARKETS = """
+[exchange]
+base_url = "http://127.0.0.1:1"
+[account]
+commission = 0.001
+[[markets]]
+name = "eth"
+symbol = "ETH/USD"
+initial_share = 0.5
+[[markets]]
+name = "kraken"
+exchange = "kraken"
+timeframe = "4h"
+model = "models/x"
+initial_balance = 5
+[[challengers]]
+name = "c"
+model = "a"
+markets = ["main", "eth"]
+[[challengers]]
+name = "d"
+model = "a"
+"""
+
+
+def test_a_market_takes_over_what_it_leaves_out(tmp_path: Path) -> None:
+    file = tmp_path / "bot.toml"
+    file.write_text(MARKETS)
+    main, eth, kraken = load_settings(file, {}).each_market()
+    assert (main.market, eth.market, kraken.market) == (
+        "bitfinex:BTC/USD:1h", "bitfinex:ETH/USD:1h", "kraken:BTC/USD:4h",
+    )  # fmt: skip
+    assert (eth.exchange.base_url, kraken.exchange.base_url) == ("http://127.0.0.1:1", "")
+    assert (eth.account.name, eth.account.initial_share, eth.account.commission) == ("eth", 0.5, 0.001)
+    assert (kraken.account.initial_balance, kraken.policy.model) == (5.0, "models/x")
+    assert [[one.name for one in market.challengers] for market in (main, eth, kraken)] == [["c", "d"], ["c@eth"], []]
+    assert main.each_market() == (main,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("symbol = 'ETH/USD'", "markets.*name is required"),
+        ("name = 'main'", "two markets are called main"),
+        ("name = 'b'\ntimeframe = '1w'", "market b: .*timeframe"),
+        ("name = 'b'\ncolour = 1", "no setting 'colour'"),
+        ("name = 'b'\ninitial_share = 1.5", "initial_share"),
+        ("name = 'b'\ninitial_balance = inf", r"markets\.initial_balance"),
+        ("name = 'b'\ninitial_share = 0.5\ninitial_stocks = 1", "initial_share or initial_stocks"),
+        ("name = 'b'\nbase_url = 'http://127.0.0.1:2'", "market b: .*same base_url"),
+        ("name = 'b'\n[[challengers]]\nname = 'c'\nmodel = 'm'\nmarkets = ['x']", "challenger c: .*no market 'x'"),
+    ],
+)
+def test_what_is_wrong_with_a_market_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "bot.toml"
+    file.write_text(f"[[markets]]\n{text}\n")
+    with pytest.raises(UsageError, match=words):
+        load_settings(file, {})

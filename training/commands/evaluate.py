@@ -31,9 +31,10 @@ Run a model over candles exactly as the daemon would, beside always holding, a c
 (brought back to it every hour, free of cost) and random trading with the same turnover.
 
 Returns are total natural logarithms over the span. Sharpe ratios are of hourly simple returns, annualised with 8,760
-hours, without a risk-free rate. Intervals are of 95 %, by the stationary block bootstrap. The account starts with the
-initial holdings at the first close. Up to {WARMUP_BARS} candles before --from warm the hidden state up; holes are
-filled with flat candles, which are not traded on."""
+hours, without a risk-free rate. Intervals are of 95 %: over what the hours may bring, by the stationary block
+bootstrap, and with several runs over their draws. The account starts with the initial holdings at the first close. Up
+to {WARMUP_BARS} candles before --from warm the hidden state up; holes are filled with flat candles, which are not
+traded on."""
     parser.epilog = (
         "example: hourhand-train evaluate --model models/current --candles btcusd.parquet --from 2021-01-01 --json"
     )
@@ -113,7 +114,8 @@ def _show(result: dict[str, Any]) -> None:
     sys.stdout.write("\n")
     for name, what in (("excess_log_return", "over holding"), ("timing_log_return", "over the constant mix")):
         low, high = result[name]["ci95"]
-        sys.stdout.write(f"{what}: {result[name]['value']:+.4f} (95 %: {low:+.4f} to {high:+.4f})\n")
+        covers = " and ".join(result[name]["covers"])
+        sys.stdout.write(f"{what}: {result[name]['value']:+.4f} (95 % over {covers}: {low:+.4f} to {high:+.4f})\n")
     parts = ", ".join(f"{name.replace('_', ' ')} {part:+.4f}" for name, part in result["timing_parts"].items())
     sys.stdout.write(f"the latter in parts: {parts}\n")
     actions = ", ".join(f"{count:,.1f} {name}" for name, count in result["actions"].items())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bot.errors import ModelError, UsageError
 from bot.market import Candle, fill_gaps
 from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, Array, Model, Observation, choose, draw
+from bot.report import constant_mix
 from bot.trading import Rules, account_value, execute, hold_value_at
 from training.data import numbers
 
@@ -157,10 +158,7 @@ def hold_values(span: Span, rules: Rules) -> Array:
 
 def mix_values(span: Span, rules: Rules, share: float) -> Array:
     """Worth (n, 1) of an account that is brought back to the same share in coins every hour, free of cost."""
-    changes = np.diff(span.closes) / span.closes[:-1]
-    growth = np.concatenate([[1.0], np.cumprod(1 + share * changes)])
-    values: Array = (hold_value_at(span.closes[0], rules) * growth)[:, None]
-    return values
+    return constant_mix(hold_value_at(span.closes[0], rules), span.closes, share)[:, None]
 
 
 def turnover(runs: Runs) -> float:

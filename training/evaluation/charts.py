@@ -1,6 +1,5 @@
 """Charts of accounts and of training: each with labelled axes, units and a baseline, readable in print."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -39,15 +38,6 @@ def figure(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure,
         fig = Figure(figsize=(9, 0.6 + 2.3 * sum(heights or [1] * panels)))
         grid = fig.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)
         return fig, list(grid[:, 0])
-
-
-def svg(fig: Figure) -> str:
-    """The figure as an SVG element, to put into a page."""
-    buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        fig.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
 
 
 def save(fig: Figure, path: Path) -> None:
@@ -180,32 +170,4 @@ def exposure_chart(
     finish(share, "Share of the value in coins, mean of 24 hours", "percent")
     percents(share)
     time_axis(share)
-    return fig
-
-
-def value_chart(times: Any, policy: Array, hold: Array, mix: Array) -> Figure:
-    """Value of the runs (n, R) beside holding and the constant mix, and how far the policy is ahead of each."""
-    fig, (value, ahead) = figure(2, [1.5, 1])
-    band(value, times, policy)
-    middle = np.exp(np.log(policy).mean(1))
-    line(value, times, middle, "policy", **POLICY)
-    line(value, times, hold, "holding", **HOLD)
-    line(value, times, mix, "constant mix", **MIX)
-    finish(value, "Value", "quote currency")
-    line(ahead, times, np.log(middle / hold), "policy over holding", **POLICY)
-    line(ahead, times, np.log(middle / mix), "policy over constant mix", **MIX)
-    ahead.axhline(0, label="no difference", **HOLD)
-    finish(ahead, "Ahead by", "log return")
-    time_axis(ahead)
-    return fig
-
-
-def drawdown_chart(times: Any, policy: Array, hold: Array, mix: Array) -> Figure:
-    """Drawdowns (n,) of the policy, of holding and of the constant mix, as parts of the highest value before."""
-    fig, (axes,) = figure(1, [1.3])
-    for values, label, style in ((policy, "policy", POLICY), (hold, "holding", HOLD), (mix, "constant mix", MIX)):
-        line(axes, times, -values, label, **style)
-    finish(axes, "Drawdown: value below its highest so far", "percent", "lower left")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    time_axis(axes)
     return fig

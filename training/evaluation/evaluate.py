@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bot.clock import utc
-from bot.model import Array, Model
+from bot.model import Array, Model, training_span
 from bot.trading import Rules
 from training.evaluation.backtest import Runs, Span, counts, hold_values, mix_values, policy_runs, random_runs
 from training.evaluation.backtest import turnover as turnover_of
@@ -18,7 +19,9 @@ _BASELINES: Final = ("policy", "hold", "constant_mix", "random")
 
 
 class Evaluation(NamedTuple):
-    """A model's runs on a span and the baselines' values, (n, R) and (n, 1)."""
+    """A model's runs on a span and the baselines' values, (n, R) and (n, 1). `in_sample` (n,) says which bars the
+    model learned from.
+    """
 
     span: Span
     policy: Runs
@@ -29,6 +32,7 @@ class Evaluation(NamedTuple):
     exposure: float
     mode: str
     seed: int
+    in_sample: NDArray[np.bool_]
 
 
 def evaluate_model(
@@ -60,7 +64,13 @@ def evaluate_model(
         exposure,
         mode,
         seed,
+        _in_sample(model, span),
     )
+
+
+def _in_sample(model: Model, span: Span) -> NDArray[np.bool_]:
+    learned = training_span(model.manifest)
+    return np.array([learned is not None and learned[0] <= c.bar_time <= learned[1] for c in span.decided])
 
 
 def evaluation_statistics(done: Evaluation) -> dict[str, Any]:

@@ -1,17 +1,32 @@
-"""The evaluation as one self-contained page: charts, figures, months."""
+"""The evaluation as one self-contained page: charts, figures, months, drawn and written as the report's."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from html import escape
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bot.errors import UsageError
-from training.evaluation import charts
-from training.evaluation.statistics import drawdowns
+from bot.model import in_sample_warning
+from bot.report import (
+    Line,
+    Marks,
+    Panel,
+    chart,
+    coloured,
+    document,
+    drawdowns,
+    means,
+    month_bounds,
+    percent,
+    percents,
+    short,
+    signed,
+    stretches,
+    table,
+)
 
 if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
@@ -23,29 +38,15 @@ _NAMES: Final = {
     "random": "Random",
     "argmax": "Policy, likeliest action",
 }
-_STYLE: Final = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 60rem;
-       padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-p { max-width: 46rem; } .dim { color: #666; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
-thead th { border-bottom: 2px solid #888; font-weight: 600; }
-figure { margin: 2rem 0; } .scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } svg, tr { break-inside: avoid; } }
-"""
+_SERIES: Final = ("policy", "hold", "constant_mix")
 
 
 def months(done: "Evaluation") -> list[dict[str, Any]]:
     """Each calendar month in UTC with the simple returns of the policy (mean of the runs in logarithms), of holding
-    and of the constant mix, and the policy's mean share in coins.
+    and of the constant mix, the policy's mean share in coins, and the bars that the model learned from.
 
     A month runs from the last close before it to its own last close.
     """
-    names = [datetime.fromtimestamp(candle.bar_time, UTC).strftime("%Y-%m") for candle in done.span.decided]
-    ends = [n for n in range(len(names)) if n + 1 == len(names) or names[n] != names[n + 1]]
     shares = done.policy.shares.mean(1)
     logs = {
         "policy": np.log(done.policy.values).mean(1),
@@ -54,11 +55,12 @@ def months(done: "Evaluation") -> list[dict[str, Any]]:
     }
     return [
         {
-            "month": names[end],
-            **{name: float(np.expm1(series[end] - series[max(before, 0)])) for name, series in logs.items()},
-            "exposure": float(shares[before + 1 : end + 1].mean()),
+            "month": name,
+            **{series: float(np.expm1(values[end - 1] - values[base])) for series, values in logs.items()},
+            "exposure": float(shares[start:end].mean()),
+            "in_sample_bars": int(done.in_sample[start:end].sum()),
         }
-        for before, end in pairwise([-1, *ends])
+        for name, base, start, end in month_bounds(_bar_times(done))
     ]
 
 
@@ -71,33 +73,77 @@ def write_page(path: Path, done: "Evaluation", result: Mapping[str, Any]) -> Non
 
 
 def _page(done: "Evaluation", result: Mapping[str, Any]) -> str:
-    times = charts.days([candle.bar_time for candle in done.span.decided])
-    hold, mix, closes = done.hold[:, 0], done.mix[:, 0], done.span.closes
-    lows = [drawdowns(values).mean(1) for values in (done.policy.values, done.hold, done.mix)]
-    exposure = np.full(len(closes), done.exposure)
-    drawn = [
-        charts.value_chart(times, done.policy.values, hold, mix),
-        charts.exposure_chart(times, closes, done.policy.shares, exposure, "constant mix", "quote currency per coin"),
-        charts.drawdown_chart(times, *lows),
-    ]
     runs = f"{result['runs']} runs" if result["runs"] > 1 else "one run"
     title = f"Model {result['model_id']}, {result['from'][:10]} to {result['to'][:10]}"
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title><style>{_STYLE}</style></head><body>
-<h1>{escape(title)}</h1>
-<p class="dim">{result["bars"]:,} candles, {runs} ({escape(result["mode"])}), {result["warmup_bars"]} candles of
-warm-up. The shaded band spans the runs; lines are their means.</p>
+    warning = in_sample_warning(result["in_sample_bars"], result["bars"])
+    note = f'<p class="bad">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
+    return document(
+        title,
+        f"""<header><h1>{escape(title)}</h1>
+<p class="soft">{result["bars"]:,} candles, {runs} ({escape(result["mode"])}), {result["warmup_bars"]} candles of
+warm-up.</p></header>{note}
 {_verdict(result)}
-<div class="scroll">{_figures(result)}</div>
-<p class="dim">Returns are total natural logarithms over the span; Sharpe ratios are of hourly simple returns,
-annualised with 8,760 hours. The constant mix is brought back to the policy's mean share in coins
-({done.exposure:.1%}) every hour, free of cost; random trading has the policy's turnover. Turnover and cost are in
-multiples of the account's value over the span.</p>
-{"".join(f"<figure>{charts.svg(chart)}</figure>" for chart in drawn)}
-<h2>Months</h2><div class="scroll">{_months(done)}</div>
-</body></html>
-"""
+{_figures(result)}
+<p class="soft">Returns are total natural logarithms over the span; Sharpe ratios are of the bars' simple returns,
+annualised. The constant mix is brought back to the policy's mean share in coins ({percent(done.exposure)}) at every
+bar, free of cost; random trading has the policy's turnover. Turnover and cost are in multiples of the account's value
+over the span.</p>
+{"".join(_charts(done))}
+<h2>Months</h2>{_months(done)}""",
+    )
+
+
+def _bar_times(done: "Evaluation") -> NDArray[np.int64]:
+    return np.array([candle.bar_time for candle in done.span.decided])
+
+
+def _charts(done: "Evaluation") -> list[str]:
+    values, hold, mix = done.policy.values, done.hold[:, 0], done.mix[:, 0]
+    marks = Marks(in_sample=stretches(done.in_sample))
+    middle = np.exp(np.log(values).mean(1))
+    several = values.shape[1] > 1
+    name = "policy, mean of the runs" if several else "policy"
+    ends = [
+        Line(f"{which} run at each bar", extreme, "mine dashed")
+        for which, extreme in (("lowest", values.min(1)), ("highest", values.max(1)))
+    ]
+    lines = [Line(name, middle, "mine"), *(ends if several else [])]
+    shares = means(100 * done.policy.shares.mean(1))
+    lows = {"mine": done.policy.values, "hold": done.hold, "mix": done.mix}
+    names = {"mine": name, "hold": "holding", "mix": "constant mix"}
+    panels = {
+        ("Value", "In quote currency"): [
+            Panel([*lines, Line("holding", hold, "hold"), Line("constant mix", mix, "mix")], short, height=300)
+        ],
+        (
+            "Ahead of holding and of the constant mix",
+            "The policy's value over theirs, less 1",
+        ): [
+            Panel(
+                [
+                    Line("against holding", 100 * (middle / hold - 1), "hold"),
+                    Line("against the constant mix", 100 * (middle / mix - 1), "mix"),
+                ],
+                percents,
+                bounds=(0.0,),
+            )
+        ],
+        (
+            "Price and share in coins",
+            "Quote currency per coin; then the coins' part of the value, means of short times",
+        ): [
+            Panel([Line("close", done.span.closes, "price")], short, height=260),
+            Panel([Line("share in coins", shares, "mine")], percents, bounds=(0.0, 100.0), height=150),
+        ],
+        ("Drawdown", "Below the highest value so far, mean of the runs"): [
+            Panel(
+                [Line(names[style], -100 * drawdowns(runs).mean(1), style) for style, runs in lows.items()],
+                percents,
+                bounds=(0.0,),
+            )
+        ],
+    }
+    return [chart(title, note, _bar_times(done), drawn, marks) for (title, note), drawn in panels.items()]
 
 
 def _verdict(result: Mapping[str, Any]) -> str:
@@ -105,47 +151,40 @@ def _verdict(result: Mapping[str, Any]) -> str:
     for name, what in (("excess_log_return", "holding"), ("timing_log_return", "the constant mix")):
         value, (low, high) = result[name]["value"], result[name]["ci95"]
         sure = "more than" if low > 0 else "less than" if high < 0 else "not distinguishable from"
-        sentences.append(f"Against {what}: {value:+.3f} (95 % interval {low:+.3f} to {high:+.3f}), {sure} {what}.")
-    return f"<p>{'<br>'.join(sentences)}</p>"
+        sentences.append(
+            f"Against {what}: {value:+.3f} (95 % interval over {' and '.join(result[name]['covers'])} {low:+.3f} to "
+            f"{high:+.3f}), {sure} {what}."
+        )
+    parts = ", ".join(f"{name.replace('_', ' ')} {part:+.3f}" for name, part in result["timing_parts"].items())
+    return f"<p>{'<br>'.join([*sentences, f'The latter in parts: {parts}.'])}</p>"
 
 
 def _figures(result: Mapping[str, Any]) -> str:
-    def row(name: str) -> str:
+    def row(name: str) -> list[str]:
         row = result[name]
         traded = result if name == "policy" else row
-        cells = [f"{row['log_return']:+.4f}", f"{row['sharpe']:+.2f}", f"{row['max_drawdown']:.1%}"]
+        cells = [signed(row["log_return"], 4), signed(row["sharpe"], 2), percent(row["max_drawdown"])]
         shown = [traded.get(key) for key in ("exposure", "turnover", "cost")]
         if shown[1] is None:
             shown = [result["exposure"] if name == "constant_mix" else None, None, None]
         forms = ("{:.1%}", "{:,.1f}", "{:.4f}")
         cells += ["" if value is None else form.format(value) for form, value in zip(forms, shown, strict=True)]
-        return _row([_NAMES[name], *cells])
+        return [_NAMES[name], *cells]
 
     head = ["", "log return", "Sharpe", "largest drawdown", "share in coins", "turnover", "cost"]
-    return _table(head, map(row, _NAMES))
+    return table(head, map(row, _NAMES))
 
 
 def _months(done: "Evaluation") -> str:
-    rows = (
-        _row(
-            [
-                month["month"],
-                *(f"{month[name]:+.1%}" for name in ("policy", "hold", "constant_mix")),
-                f"{month['policy'] - month['hold']:+.1%}",
-                f"{month['policy'] - month['constant_mix']:+.1%}",
-                f"{month['exposure']:.0%}",
-            ]
-        )
+    rows = [
+        [
+            month["month"],
+            *(coloured(month[name]) for name in _SERIES),
+            *(coloured(month["policy"] - month[name]) for name in _SERIES[1:]),
+            percent(month["exposure"]),
+            f"{month['in_sample_bars']:,}",
+        ]
         for month in months(done)
-    )
+    ]
     head = ["month", "policy", "holding", "constant mix", "over holding", "over constant mix", "share in coins"]
-    return _table(head, rows)
-
-
-def _row(cells: list[str]) -> str:
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _table(head: list[str], rows: Any) -> str:
-    names = "".join(f"<th>{name}</th>" for name in head)
-    return f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return table([*head, "bars in sample"], rows)

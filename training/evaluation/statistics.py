@@ -1,12 +1,12 @@
 """What a series of values says: return, Sharpe ratio, drawdown, and how sure that is."""
 
-from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
 from bot.model import Array
+from bot.report import drawdowns
 
 HOURS_A_YEAR: Final = 8760
 RESAMPLES: Final = 2000
@@ -30,12 +30,6 @@ def sharpe(values: Array, bars_a_year: float = HOURS_A_YEAR) -> float:
     return float(ratios.mean() * np.sqrt(bars_a_year))
 
 
-def drawdowns(values: Array) -> Array:
-    """How far each value lies below the highest before it, as a part of that: (n, R), 0 or more."""
-    below: Array = 1 - values / np.maximum.accumulate(values, axis=0)
-    return below
-
-
 def summary(values: Array, bars_a_year: float = HOURS_A_YEAR) -> dict[str, float]:
     """`log_return` (total over the span), `sharpe` and `max_drawdown` of values (n, R), each the mean of the runs."""
     return {
@@ -45,24 +39,32 @@ def summary(values: Array, bars_a_year: float = HOURS_A_YEAR) -> dict[str, float
     }
 
 
-def difference(values: Array, others: Array, seed: int = 0) -> dict[str, float | Sequence[float]]:
+def difference(values: Array, others: Array, seed: int = 0) -> dict[str, Any]:
     """How much more log return `values` (n, R) made than `others` (n, S), total over the span, and how sure that is.
 
-    `ci95` is the percentile interval of 2,000 resamples by the stationary block bootstrap (Politis and Romano 1994) of
-    the bars' differences, each the mean of the runs, with the block length of Politis and White (2004), 1 for fewer
-    than 30 bars. It covers what the market may do, not what the draws do.
+    `value` is the mean of the runs. `ci95` is the percentile interval of 2,000 resamples: of the bars by the stationary
+    block bootstrap (Politis and Romano 1994), with the block length of Politis and White (2004) for the mean of the
+    runs, 1 for fewer than 30 bars; and of the R runs, with replacement. `covers` says what that is: what the hours may
+    bring, and what the draws of the runs may where there are several.
     """
-    gains = log_returns(values).mean(1) - log_returns(others).mean(1)
-    total = float(gains.sum())
+    gains = log_returns(values) - log_returns(others).mean(1, keepdims=True)
+    runs = gains.shape[1]
+    total = float(gains.sum(0).mean())
+    covers = ["hours", "draws"] if runs > 1 else ["hours"]
     if len(gains) < 3 or gains.std() <= 1e-12:
-        return {"value": total, "ci95": [total, total]}
-    block = 1.0
-    if len(gains) >= _FEWEST_FOR_BLOCKS:
-        with np.errstate(divide="ignore", invalid="ignore"):  # of a series almost without variance it makes 0 / 0
-            found = float(optimal_block_length(gains)["stationary"].iloc[0])
-        block = min(max(found, 1.0), len(gains) / 2) if np.isfinite(found) else 1.0
-    bootstrap = StationaryBootstrap(round(block), gains, seed=seed)
-    totals = bootstrap.apply(np.sum, RESAMPLES)[:, 0]
+        return {"value": total, "ci95": [total, total], "covers": covers}
+    bars = np.arange(len(gains))
+    bootstrap = StationaryBootstrap(_block_length(gains.mean(1)), bars, seed=seed)
+    totals = bootstrap.apply(lambda drawn: np.bincount(drawn, minlength=len(bars)) @ gains, RESAMPLES)
+    chosen = np.random.default_rng(seed).integers(runs, size=(RESAMPLES, runs))
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(totals, [tail, 100 - tail])
-    return {"value": total, "ci95": [float(low), float(high)]}
+    low, high = np.percentile(np.take_along_axis(totals, chosen, axis=1).mean(1), [tail, 100 - tail])
+    return {"value": total, "ci95": [float(low), float(high)], "covers": covers}
+
+
+def _block_length(gains: Array) -> int:
+    if len(gains) < _FEWEST_FOR_BLOCKS or gains.std() <= 1e-12:
+        return 1
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a series almost without variance it makes 0 / 0
+        found = float(optimal_block_length(gains)["stationary"].iloc[0])
+    return round(min(max(found, 1.0), len(gains) / 2)) if np.isfinite(found) else 1

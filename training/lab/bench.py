@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from multiprocessing import get_context
 from typing import Any, Final
 
@@ -258,7 +258,9 @@ def _parts(candles: Sequence[Candle]) -> dict[str, float]:
     times.append(now())
     targets = compute_targets(experience, settings.ppo, learner.total)
     clock(("rollout", "advantages"), [*times, now()])
-    for batch, batch_targets in learner.minibatches(experience, targets) * settings.ppo.passes:
+    generator = torch.Generator().manual_seed(0)
+    passes = (learner.minibatches(experience, targets, generator) for _ in range(settings.ppo.passes))
+    for batch, batch_targets in chain.from_iterable(passes):
         times = [now()]
         answers = learner.network(batch.seen, batch.at_heads, learner.buffers)
         times.append(now())

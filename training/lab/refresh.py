@@ -18,6 +18,7 @@ from bot.model import (
     attach_evaluation,
     in_sample_bars,
     load_model,
+    provide_shipped,
     registry,
     resolve_model,
     save_model,
@@ -56,7 +57,8 @@ def run_refresh(settings: Settings, clock: Clock, *, config: Path | None, dry_ru
     """
     plan = _round(settings, clock)
     pointer = registry.require_registry(settings.policy.model)
-    current = load_model(resolve_model(pointer)) if pointer.exists() else None
+    provide_shipped(pointer)
+    current = load_model(resolve_model(pointer)) if os.path.lexists(pointer) else None  # a dead link is a broken model
     given = ["--config", str(config)] if config else []
     _step("download", "--since", _date(plan.first), "--out", str(plan.candles), *given)
     _require_history(plan, settings)

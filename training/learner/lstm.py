@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from bot.model import NetworkSizes
 
@@ -182,6 +183,7 @@ class Unroll(torch.autograd.Function):
         return buffers.answers.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         fused = Fused(*ctx.saved_tensors)
         slopes = upstream[0].contiguous()

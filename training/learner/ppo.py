@@ -4,7 +4,7 @@ All windows of an iteration start together from a zero state and are as long as 
 once per minibatch for policy and value alike, over everything, without masks, padding or stored states.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,19 +112,19 @@ class Learner:
         if self.settings.ppo.anneal:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.ppo.learning_rate * (1 - iteration / iterations)
-        learned, updates = self.update(experience, targets)
+        learned, updates = self.update(experience, targets, generator)
         return self._progress(experience, targets, learned, updates), experience.profits
 
-    def update(self, experience: RolloutBatch, targets: Targets) -> tuple[Tensor, int]:
-        """Several passes over the experience, one Adam step per minibatch of windows: averages of the losses, in
-        the order of `Progress`, and the number of steps. A pass whose mean KL divergence passes the target is the
-        last one.
+    def update(self, experience: RolloutBatch, targets: Targets, generator: torch.Generator) -> tuple[Tensor, int]:
+        """Several passes over the experience, one Adam step per minibatch of windows, which `generator` draws anew for
+        each pass: averages of the losses, in the order of `Progress`, and the number of steps. A pass whose mean KL
+        divergence passes the target is the last one.
         """
         ppo = self.settings.ppo
         totals, updates = torch.zeros(6), 0
         for _ in range(ppo.passes):
             divergence = 0.0
-            for batch, batch_targets in self.minibatches(experience, targets):
+            for batch, batch_targets in self.minibatches(experience, targets, generator):
                 terms = self._learn(batch, batch_targets)
                 totals += terms
                 divergence += float(terms[3]) / ppo.minibatches
@@ -133,17 +133,20 @@ class Learner:
                 break
         return totals / updates, updates
 
-    def minibatches(self, experience: RolloutBatch, targets: Targets) -> list[tuple[RolloutBatch, Targets]]:
-        """The windows in parts, in their order: they started anywhere, so any part of them is a random one."""
+    def minibatches(
+        self, experience: RolloutBatch, targets: Targets, generator: torch.Generator
+    ) -> Iterator[tuple[RolloutBatch, Targets]]:
+        """The windows in equal parts at random, each window in one of them; all in their order where there is one."""
         size = self.buffers.slabs.shape[2]
-        parts = [slice(start, start + size) for start in range(0, self.env.accounts, size)]
-        return [
-            (
-                RolloutBatch(*(tensor[..., part] for tensor in experience)),
-                Targets(*(tensor[..., part] for tensor in targets)),
+        if size == self.env.accounts:
+            yield experience, targets
+            return
+        order = torch.randperm(self.env.accounts, generator=generator).to(self.env.device)
+        for part in torch.split(order, size):
+            yield (
+                RolloutBatch(*(tensor.index_select(-1, part) for tensor in experience)),
+                Targets(*(tensor.index_select(-1, part) for tensor in targets)),
             )
-            for part in parts
-        ]
 
     def _learn(self, experience: RolloutBatch, targets: Targets) -> Tensor:
         answers = self.network(experience.seen, experience.at_heads, self.buffers)
@@ -189,10 +192,8 @@ def compute_gae(rewards: Tensor, values: Tensor, ruined: Tensor, gamma: float, g
 def compute_targets(experience: RolloutBatch, ppo: PpoSettings, total: Sum) -> Targets:
     """Advantages, normalised over all the living steps of all processes, and returns."""
     raw = compute_gae(experience.rewards, experience.values, experience.ruined, ppo.gamma, ppo.gae_lambda)
-    nothing = torch.zeros_like(experience.values)
-    raw_idle = compute_gae(experience.moves, nothing, experience.ruined, ppo.gamma, ppo.gae_lambda)
     returns = raw + experience.values[:-1]
-    raw = raw - experience.exposures * raw_idle
+    raw = raw - idle_advantages(experience, ppo)
     dead = experience.ruined.cumsum(0) - experience.ruined.long() > 0
     alive = (~dead).to(raw.dtype)
     living = (raw * alive).double()
@@ -200,6 +201,16 @@ def compute_targets(experience: RolloutBatch, ppo: PpoSettings, total: Sum) -> T
     mean = first / count
     spread = max(second / count - mean**2, 0.0) ** 0.5
     return Targets((raw - mean) / (spread + 1e-8), returns, alive)
+
+
+def idle_advantages(experience: RolloutBatch, ppo: PpoSettings) -> Tensor:
+    """What leaving each account alone would have earned, discounted as the advantages are (T, N): a baseline that sees
+    the future of an exogenous input (Mao et al. 2019).
+
+    Ruin is left out of it: whether and when an account is ruined depends on the action, and a baseline must not.
+    """
+    nothing, never = torch.zeros_like(experience.values), torch.zeros_like(experience.ruined)
+    return experience.exposures * compute_gae(experience.moves, nothing, never, ppo.gamma, ppo.gae_lambda)
 
 
 def losses(answers: Tensor, experience: RolloutBatch, targets: Targets, ppo: PpoSettings) -> Tensor:

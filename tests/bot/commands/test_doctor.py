@@ -1,12 +1,15 @@
 """`doctor` refuses what `run` refuses, with its exit code and its reason."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from bot.clock import Clock
 from bot.model import save_model
-from tests.harness import filled, hourhand, model_of
+from bot.simulator import LoopbackExchange, generate_candles
+from tests.harness import copy_of, filled, hourhand, model_of
 
 
 @pytest.fixture
@@ -14,6 +17,12 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a ledger of hourly bars, and its model."""
     filled(tmp_path / "ledger.sqlite", model_of(1))
     save_model(model_of(1), tmp_path / "model")
+    copy_of(tmp_path / "ledger.sqlite", tmp_path / "read-only.sqlite").chmod(0o444)
+    unmarked = sqlite3.connect(copy_of(tmp_path / "ledger.sqlite", tmp_path / "unmarked.sqlite"))
+    unmarked.execute("UPDATE ledger_info SET practice = NULL")
+    unmarked.execute("UPDATE candles SET bar_time = bar_time + 3600 * 24 * 365000")
+    unmarked.commit()
+    unmarked.close()
     return tmp_path
 
 
@@ -24,6 +33,10 @@ def folder(tmp_path: Path) -> Path:
         ('[[challengers]]\nname = "main"\nmodel = "model"', 2, "main"),
         ('[[challengers]]\nname = "b"\nmodel = "nowhere"', 5, "nowhere"),
         ('[exchange]\ntimeframe = "15m"', 2, "timeframe"),
+        ('[notify]\nurls = "nonsense"', 2, "address number 1"),
+        ('[ledger]\nurl = "sqlite:///model/model.json/ledger.sqlite"', 4, "model.json"),
+        ('[ledger]\nurl = "sqlite:///read-only.sqlite"', 4, "read-only"),
+        ('[ledger]\nurl = "sqlite:///unmarked.sqlite"', 2, "the clock says"),
     ],
 )
 def test_doctor_and_run_agree(folder: Path, settings: str, code: int, words: str) -> None:
@@ -31,10 +44,46 @@ def test_doctor_and_run_agree(folder: Path, settings: str, code: int, words: str
     text = settings.replace("[exchange]", f"[exchange]\n{base}") if "[exchange]" in settings else settings
     text = text if "[exchange]" in text else f"{text}\n[exchange]\n{base}"
     (folder / "hourhand.toml").write_text(text, encoding="utf-8")
-    env = {"HOURHAND_LEDGER__URL": f"sqlite:///{folder}/ledger.sqlite", "HOURHAND_POLICY__MODEL": "model"}
+    env = {"HOURHAND_POLICY__MODEL": "model"}
+    if "[ledger]" not in settings:
+        env["HOURHAND_LEDGER__URL"] = f"sqlite:///{folder}/ledger.sqlite"
     run = hourhand("run", "--once", cwd=folder, **env)
     doctor = hourhand("doctor", "--json", cwd=folder, **env)
     failed = next(check for check in json.loads(doctor.stdout)["checks"] if not check["ok"])
     assert (run.returncode, doctor.returncode, failed["exit_code"]) == (code, code, code), run.stderr
     assert words in run.stderr
     assert words in failed["detail"]
+
+
+def test_doctor_says_that_the_clock_is_before_the_newest_bar(folder: Path) -> None:
+    marked = sqlite3.connect(folder / "ledger.sqlite")
+    marked.execute("UPDATE ledger_info SET practice = 1")
+    marked.commit()
+    marked.close()
+    env = {
+        "HOURHAND_CLOCK": "@1577840400",
+        "HOURHAND_EXCHANGE__BASE_URL": "http://127.0.0.1:9",
+        "HOURHAND_LEDGER__URL": f"sqlite:///{folder}/ledger.sqlite",
+        "HOURHAND_POLICY__MODEL": "model",
+    }
+    doctor = hourhand("doctor", cwd=folder, **env)
+    assert doctor.returncode == 2
+    assert "nothing is decided until then" in doctor.stdout
+
+
+def test_doctor_knows_another_markets_prices_as_run_does(folder: Path) -> None:
+    candles = generate_candles(40, seed=6, holes=0, quiet=0)
+    start = candles[-1].bar_time + 3600
+    with LoopbackExchange(candles, Clock(start, 1.0, 0.0, lambda: 1.0, simulated=True)) as exchange:
+        env = {
+            "HOURHAND_CLOCK": f"@{start}",
+            "HOURHAND_EXCHANGE__BASE_URL": exchange.url,
+            "HOURHAND_LEDGER__URL": f"sqlite:///{folder}/ledger.sqlite",
+            "HOURHAND_POLICY__MODEL": "model",
+            "HOURHAND_SCHEDULE__WARMUP_BARS": "5",
+        }
+        run = hourhand("run", "--once", cwd=folder, **env)
+        doctor = hourhand("doctor", cwd=folder, **env)
+    assert (run.returncode, doctor.returncode) == (4, 4), run.stderr + doctor.stdout
+    assert "not this ledger's" in run.stderr
+    assert "not this ledger's" in doctor.stdout

@@ -125,3 +125,15 @@ def test_settings_are_found_in_order(folder: Path) -> None:
         done = shell(folder, f"{line}{variable} $H status{given}")
         assert f"account {place} has not" in done.stdout, done.stderr
         os.remove(folder / place)  # noqa: PTH107
+
+
+def test_no_command_and_no_log_line_repeats_an_escape_sequence(folder: Path) -> None:
+    lines = ["$H status", "$H trades", "$H status $'\\e[31mX'", "$H trades --account $'\\e[31mX'"]
+    log = "from bot import log; import structlog; log.set_up(lambda: 0.0, people=True); "
+    log += "structlog.get_logger().info('bar', account='\\x1b[31mX')"
+    done = shell(
+        folder, f"export HOURHAND_ACCOUNT__NAME=$'\\e[31mX'; {'; '.join(lines)}; {sys.executable} -c \"{log}\""
+    )
+    assert done.stdout.count("\\x1b[31m") == 2, done
+    assert done.stderr.count("\\x1b[31m") == 3, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr

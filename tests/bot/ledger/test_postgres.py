@@ -5,6 +5,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -240,6 +241,30 @@ def test_a_server_that_became_read_only_passes(server: Server, url: str) -> None
     with pytest.raises(LedgerUnavailableError), ledger.writing() as connection:
         connection.execute(tables.events.insert().values(at=1.0, kind="note", detail="{}"))
     ledger.close()
+
+
+def test_a_lock_that_somebody_holds_passes(world: World, url: str) -> None:
+    with world.poller(MODEL) as poller:
+        world.run(poller, [30, 31])
+    with world.poller(MODEL, ledger={"url": url}) as poller:
+        world.run(poller, [30])
+        with psycopg.connect(url) as other:
+            other.execute("LOCK TABLE decisions, alembic_version IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(LedgerUnavailableError, match="lock timeout"):
+                world.run(poller, [31])
+            with pytest.raises(LedgerUnavailableError, match="lock timeout"):
+                open_reader(url)
+        world.run(poller, [31])
+    assert rows_at(url) == world.rows()
+
+
+def test_a_server_that_never_answers_passes_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.ledger.engines._CONNECT_SECONDS", 2)  # libpq's least
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/ledger"
+        for attempt in (open_writer, open_reader, is_in_use):
+            with pytest.raises(LedgerUnavailableError, match="timeout"):
+                attempt(url)
 
 
 def test_a_missing_right_stays(server: Server, url: str) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -54,6 +55,18 @@ def test_a_backup_takes_the_place_of_a_ledger_with_a_stale_log(file: Path, copy:
         reader.close()
     assert copy.exists()
     assert not list(tmp_path.glob("*restoring*"))
+
+
+def test_a_link_to_a_ledger_on_another_file_system_stays_one(file: Path, copy: Path, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        far, link = Path(folder, "far.sqlite"), tmp_path / "link.sqlite"
+        filled(far, model_of(2))
+        link.symlink_to(far)
+        kept = restore(copy, f"sqlite:///{link}")
+        assert link.is_symlink()
+        assert kept is not None
+        assert (kept.parent, sorted(path.name for path in far.parent.iterdir())) == (far.parent, [far.name, kept.name])
+        assert rows_at(f"sqlite:///{far}") == rows_at(f"sqlite:///{file}")
 
 
 def test_a_backup_is_put_where_there_is_no_ledger(copy: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bot.simulator import generate_candles
 from bot.simulator.faults import FAULTS, Fault
 from bot.simulator.generate import START
 from bot.trading import CLOCK, MISSED, POLICY, SYNTHETIC
-from tests.harness import HOUR, Rows, World, copy_of, events_at, model_of, rows_at, world_of
+from tests.harness import HOUR, Rows, World, copy_of, events_at, model_of, poll, rows_at, world_of
 
 MODEL = model_of(1)
 CANDLES = generate_candles(60, seed=5, holes=0, quiet=0)
@@ -58,7 +58,7 @@ def world(before: Path, tmp_path: Path) -> Iterator[World]:
 def polled(poller: Poller) -> int | None:
     """Bars decided, None where the exchange's answer was refused."""
     try:
-        return poller.poll()
+        return poll(poller)
     except ExchangeError:
         return None
 

@@ -40,6 +40,12 @@ def test_the_first_command_makes_the_registry(folder: Path) -> None:
     assert read_pointer(DEFAULT_POINTER) == read_pointer(SHIPPED_POINTER)
 
 
+def test_git_does_not_track_the_registry() -> None:
+    root = Path(__file__).parents[3]
+    tracked = subprocess.run(["git", "ls-files", "models"], cwd=root, capture_output=True, text=True, check=False)
+    assert tracked.stdout == ""
+
+
 def test_an_existing_registry_is_never_changed(folder: Path) -> None:
     model = model_of(1)
     save_model(model, folder / "models" / model.model_id)

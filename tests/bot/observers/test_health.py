@@ -43,6 +43,7 @@ def test_no_bar_and_a_clock_that_went_back_are_not_healthy() -> None:
         None,
         None,
         4520.0,
+        (),
     )
     back = check_health(START, START + HOUR - 61, SETTINGS)
     assert (back.healthy, back.lag_seconds) == (False, -61)

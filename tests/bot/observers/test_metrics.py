@@ -130,6 +130,7 @@ def test_an_account_that_has_gone_is_shown_no_more(tmp_path: Path) -> None:
         poller.use([main, Trader(main.terms._replace(name="shadow-2"), model_of(2))])
         world.run(poller, [30])
         poller.use([main])
+        observers.on_accounts(poller.account_states)
         observers.close(WAIT)
         accounts = {key[1] for key in samples(url) if key[0] in ("hourhand_value", "hourhand_lag_seconds")}
         assert accounts == {"main"}

@@ -4,7 +4,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import pytest
 from bot.cli import main
 from bot.clock import Clock
 from bot.errors import ModelError, UsageError
-from bot.ledger import tables
+from bot.ledger import open_writer, tables
+from bot.market import Feed
 from bot.model import save_model
 from bot.observers import Observers
 from bot.observers.notifications import Notifier, Ping
 from bot.observers.setup import make_observers
-from bot.service import Poller, TraderWatcher, run
+from bot.service import Markets, Poller, TraderWatcher, Waiter, run
 from bot.simulator.generate import START
 from tests.harness import HOUR, World, events_at, hourhand, model_of, world_of
 
@@ -248,22 +249,23 @@ def daemon(world: World, observers: Heard) -> Iterator[Callable[[], None]]:
     folder = world.folder / "model"
     save_model(BUYS, folder)
     settings = world.settings(policy={"model": str(folder)})
-    with world.poller(BUYS) as poller:
-        poller.clock = Clock(speed=1000, source=lambda: world.dial.now / 1000, simulated=True)  # short waits
-        poller.observers = observers
-        thread = threading.Thread(target=run, args=(poller, 20.0, TraderWatcher(settings)))
+    clock = Clock(speed=1000, source=lambda: world.dial.now / 1000, simulated=True)  # short waits
+    with closing(open_writer(settings.ledger.url)) as ledger:
+        waiter, feed = Waiter(), Feed(settings.exchange, world.dial.clock)
+        markets = Markets(TraderWatcher(settings), clock, ledger, lambda _: feed, observers)
+        thread = threading.Thread(target=run, args=(markets, 20.0, waiter))
         thread.start()
 
         def next_bar() -> None:
             world.dial.now += HOUR
-            poller.waiter.wake()
+            waiter.wake()
             observers.bars.get(timeout=WAIT)
 
         try:
             observers.bars.get(timeout=WAIT)
             yield next_bar
         finally:
-            poller.waiter.stop()
+            waiter.stop()
             thread.join(WAIT)
 
 

@@ -1,6 +1,8 @@
 """`hourhand compare`: accounts beside each other, over the hours that all of them decided."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from bot.model import parse_model
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
-from tests.harness import HOUR, hourhand, model_of
+from tests.harness import HOUR, environment, hourhand, model_of
 
+ROOT = Path(__file__).parents[3]
 MARKET = "bitfinex:BTC/USD:1h"
 CANDLES = fill_gaps(generate_candles(400, seed=4, holes=0.0), HOUR)
 SPANS = {"main": (0, 300), "early": (0, 250), "late": (40, 400), "apart": (350, 400)}
@@ -58,10 +61,38 @@ def test_an_account_alone_has_all_its_hours(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_accounts_without_common_hours_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare"]) == 2  # all four
+    assert main(["compare", *(word for name in SPANS for word in ("--account", name))]) == 2
     error = capsys.readouterr().err
-    assert "main, apart, early, late have no hours in common" in error
+    assert "main, early, late, apart have no hours in common" in error
     assert len(error.splitlines()) == 1
+
+
+def test_an_account_that_spoils_the_comparison_is_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    everyone = compared(capsys)
+    assert [row["account"] for row in everyone["accounts"]] == ["main", "early", "late"]  # type: ignore[attr-defined]
+    assert (everyone["bars"], everyone["left_out"]) == (200, ["apart"])
+    assert main(["compare"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "too few hours in common: apart; see `hourhand compare --account main --account apart`"
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_table_fits_the_terminal_and_no_cell_is_cut(tmp_path: Path, width: int) -> None:
+    environ = environment(PYTHONPATH=str(ROOT), COLUMNS=str(width), TERM="dumb")
+    command = f"{sys.executable} -m bot compare --account main --account early"
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"],
+        cwd=tmp_path, env=environ | {"HOURHAND_LEDGER__URL": f"sqlite:///{tmp_path}/ledger.sqlite"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    table = lines[1:5]
+    assert max(map(len, lines[1:])) <= max(width, 62)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout
+    assert table[0].startswith("account  log return  over hold  over mix  drawdown")
+    assert ("slippage" in table[0]) == (width > 120)
+    assert any(line.startswith("left out, as this terminal is narrow: slippage") for line in lines) == (width <= 120)
 
 
 def test_the_table_for_people_has_every_account_and_holding(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,8 @@ from bot.errors import UsageError
 from bot.ledger import Ledger, account_summary, open_reader, open_writer
 from bot.market import fill_gaps
 from bot.report import Event, account_statistics, align_histories, render_page, thinned
-from bot.report.charts import BUCKETS, Line, Marks, Panel, chart, means, ticks
-from bot.report.history import AccountHistory, account_names, drawdowns, mix, months, read_history
+from bot.report.charts import BUCKETS, Line, Marks, Panel, chart, means, stretches, ticks
+from bot.report.history import AccountHistory, account_names, drawdowns, mix, models_by_last_bar, months, read_history
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
@@ -133,10 +133,11 @@ def test_a_cut_in_the_middle_starts_from_the_worth_before_its_first_action(ledge
 
 def test_accounts_are_compared_over_the_hours_they_share(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        both = align_histories(
+        both, left_out = align_histories(
             connection, [read_history(connection, name) for name in account_names(connection, "main")]
         )
     ledger.close()
+    assert left_out == []
     assert [one.terms.name for one in both] == ["main", "<b>"]
     assert np.array_equal(both[0].bar_times, both[1].bar_times)
     assert [len(one.bar_times) for one in both] == [len(fill_gaps(CANDLES[:1_500], HOUR)) - 200] * 2
@@ -234,7 +235,7 @@ def test_the_page_holds_together_and_fetches_nothing(ledger: Ledger) -> None:
     events = [
         Event(histories[0].bar_times[5] + 3620.0, "model_rejected", json.dumps({"error": "<script>", "pointer": "x"}))
     ]
-    text = render_page(histories, histories, events)
+    text = render_page(histories, [histories[1]] * 2, events)
     outline = Outline()
     outline.feed(text)
     assert outline.open == []
@@ -315,13 +316,57 @@ def test_accounts_without_common_hours_have_a_page_without_a_comparison(ledger: 
             read_history(connection, "main", 0, RUN[300].bar_time),
             read_history(connection, "<b>", RUN[400].bar_time),
         )
-        together = align_histories(connection, [early, late])
+        assert align_histories(connection, [early, late], keep_all=True) == ([], [])
+        together, left_out = align_histories(connection, [early, late])
     ledger.close()
-    assert together == []
-    text = render_page([early, late], together, [])
+    assert [one.terms.name for one in together] == ["main"]
+    assert left_out == ["<b>"]
+    text = render_page([early, late], together, [], left_out)
     assert "Accounts side by side" not in text
+    assert "too few hours in common: &lt;b&gt;" in text
     assert text.count("<details") == 2
 
 
 def test_drawdown_is_from_the_highest_before() -> None:
     assert drawdowns(np.array([100.0, 80.0, 120.0, 90.0, 120.0])).tolist() == [0.0, 1 - 0.8, 0.0, 0.25, 0.0]
+
+
+def test_one_short_lived_account_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    ledger = open_writer(f"sqlite:///{tmp_path}/several.sqlite")
+    spans = {"main": (0, 400), "long": (100, 400), "hour": (388, 400), "gone": (10, 30)}
+    for name, (first, end) in spans.items():
+        replay_candles(ledger, Trader(AccountTerms(name, MARKET), model_of(11)), RUN[first:end], 10)
+    with ledger.reading() as connection:
+        whole = [read_history(connection, name) for name in spans]
+        aligned, left_out = align_histories(connection, whole)
+        pair, none = align_histories(connection, [whole[0], whole[2]])
+    ledger.close()
+    assert [(one.terms.name, len(one.bar_times)) for one in aligned] == [("main", 290), ("long", 290)]
+    assert sorted(left_out) == ["gone", "hour"]
+    assert [len(one.bar_times) for one in pair] == [2, 2]  # the only other one is what is asked for
+    assert none == []
+    text = render_page(whole, aligned, [], left_out)
+    assert "Accounts side by side" in text
+    assert "too few hours in common" in text
+
+
+def test_the_newest_model_is_the_last_after_a_rollback(ledger: Ledger) -> None:
+    with ledger.reading() as connection:
+        history = read_history(connection, "main")._replace(models=["a", "b", "b", "a"])
+    ledger.close()
+    assert models_by_last_bar(history) == ["b", "a"]
+
+
+def test_bars_in_sample_are_marked_in_every_chart_and_counted_in_the_tables(ledger: Ledger) -> None:
+    with ledger.reading() as connection:
+        history = read_history(connection, "main")
+    ledger.close()
+    in_sample = np.zeros(len(history.bar_times), dtype=bool)
+    in_sample[10:40] = in_sample[50:60] = True
+    clean = render_page([history], [history], [])
+    marked = render_page([history._replace(in_sample=in_sample)], [history], [])
+    assert stretches(in_sample) == [(10, 39), (50, 59)]
+    assert 'class="learned"' not in clean
+    assert marked.count('<path class="learned"') == marked.count("<svg")
+    assert sum(row["in_sample_bars"] for row in months(history._replace(in_sample=in_sample))) == 40
+    assert "bars in sample" in marked

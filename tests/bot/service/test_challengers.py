@@ -14,7 +14,7 @@ from bot.ledger import open_reader, open_writer, verify
 from bot.market import Feed
 from bot.model import registry, save_model
 from bot.model.features import RETURNS
-from bot.service import Poller, Waiter
+from bot.service import Poller
 from bot.service.traders import load_traders
 from bot.settings import Challenger
 from bot.trading import Trader
@@ -48,7 +48,7 @@ def polling(world: World, traders: Sequence[Trader], name: str = "ledger") -> It
     ledger = open_writer(f"sqlite:///{world.folder}/{name}.sqlite")
     feed = Feed(settings.exchange, world.dial.clock)
     try:
-        yield Poller(settings, world.dial.clock, ledger, traders, feed, Waiter())
+        yield Poller(settings, world.dial.clock, ledger, traders, feed)
     finally:
         ledger.close()
 

@@ -17,10 +17,10 @@ from bot.market import Candle
 from bot.market.exchange import Ticker
 from bot.market.retry import REFUSALS
 from bot.model import save_model
-from bot.service import Poller, TraderWatcher, Waiter, daemon, loop
+from bot.service import Markets, Poller, TraderWatcher, loop, market, once, run
 from bot.simulator import generate_candles
 from bot.simulator.generate import START
-from tests.harness import HOUR, Rows, all_rows, events_at, model_of, settings_of
+from tests.harness import HOUR, InlineWaiter, Rows, all_rows, events_at, model_of, settings_of
 
 MODEL = model_of(1)
 CANDLES = generate_candles(600, seed=5, holes=0, quiet=0)
@@ -28,7 +28,7 @@ FIRST = 30  # the hour that has closed at the start
 DELAY = 20.0
 
 
-class Machine(Waiter):
+class Machine(InlineWaiter):
     """A machine on which waiting takes no time: its monotonic clock moves when the loop waits, and stops it at `end`.
 
     Its wall clock runs `speed` times as fast, and jumps where the test says so.
@@ -56,6 +56,7 @@ class Exchange:
         self.clock, self.candles = clock, candles
         self.skew: float | None = 0.0
         self.asked: list[float] = []
+        self.first_asked: float | None = None
         self.trouble: Callable[[float], Exception | None] = lambda _now: None
 
     def closed_candles(self, since: int) -> list[Candle]:
@@ -88,11 +89,12 @@ class Run:
 
     def go(self, monkeypatch: pytest.MonkeyPatch) -> Rows:
         """Run to the end; the ledger's rows, proven."""
-        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: self.machine.seconds))
+        for module in (loop, market):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.machine.seconds))
         watcher = TraderWatcher(self.settings)
         clock, feed = self.machine.clock, self.exchange
-        poller = Poller(self.settings, clock, self.ledger, watcher.traders, feed, self.machine)  # type: ignore[arg-type]
-        daemon.run(poller, self.settings.schedule.poll_delay_seconds, watcher)
+        markets = Markets(watcher, clock, self.ledger, lambda _: feed)  # type: ignore[arg-type,return-value]
+        run(markets, self.settings.schedule.poll_delay_seconds, self.machine)
         with self.ledger.reading() as connection:
             assert verify(connection).differences == []
         rows = all_rows(self.ledger)
@@ -242,20 +244,27 @@ def test_wrong_usage_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_poll_once_tries_for_half_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path, hours=5, speed=1.0)
-    monkeypatch.setattr(daemon, "time", SimpleNamespace(monotonic=lambda: run.machine.seconds))
+    monkeypatch.setattr(once, "time", SimpleNamespace(monotonic=lambda: run.machine.seconds))
     watcher = TraderWatcher(run.settings)
     clock, feed = run.machine.clock, run.exchange
-    poller = Poller(run.settings, clock, run.ledger, watcher.traders, feed, run.machine)  # type: ignore[arg-type]
+    poller = Poller(run.settings, clock, run.ledger, watcher.traders, feed)  # type: ignore[arg-type]
+
+    def poll_once() -> int:
+        feed.first_asked = None
+        attempts = once.poll_once([poller], run.machine)
+        once.raise_failures(attempts)
+        return attempts[0].bars
+
     feed.trouble = lambda _now: ExchangeError("it is down")
     with pytest.raises(ExchangeError, match="it is down"):
-        daemon.poll_once(poller)
+        poll_once()
     assert 3 <= len(feed.asked) <= 8
-    assert 10 <= feed.asked[-1] - feed.asked[0] <= daemon.ONCE_SECONDS
+    assert 10 <= feed.asked[-1] - feed.asked[0] <= once.ONCE_SECONDS
     feed.asked.clear()
     feed.trouble = lambda _now: ExchangeRefusedError("not in your region")
     with pytest.raises(ExchangeRefusedError):
-        daemon.poll_once(poller)
+        poll_once()
     assert len(feed.asked) == 1
     feed.trouble = lambda _now: ExchangeError("once") if len(feed.asked) < 3 else None
-    assert daemon.poll_once(poller) == 1
+    assert poll_once() == 1
     run.ledger.close()

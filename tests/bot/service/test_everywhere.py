@@ -12,7 +12,7 @@ from bot.model import save_model
 from bot.service import replay_candles
 from bot.simulator import LoopbackExchange
 from bot.trading import AccountTerms, Trader
-from tests.harness import HOUR, MARKET, Dial, World, all_rows, hourhand, model_of, rows_at
+from tests.harness import HOUR, MARKET, Dial, World, all_rows, hourhand, model_of, poll, rows_at
 
 BARS, WARMUP = 5_000, 100
 MODEL = model_of(11)
@@ -64,7 +64,7 @@ def test_five_thousand_real_hours_are_the_same_polled_replayed_and_by_the_articl
         decided = 0
         with world.poller(MODEL, **settings) as poller:
             for dial.now in moments:
-                decided += poller.poll()
+                decided += poll(poller)
             with poller.ledger.reading() as connection:
                 assert verify(connection) == (BARS, [])
             polled = all_rows(poller.ledger)

@@ -1,6 +1,5 @@
 """One poll: which bars are decided, why, at which price, and what a daemon that was away makes of it."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from bot.errors import ExchangeError
 from bot.ledger import open_reader, open_writer, reading, verify
 from bot.market import Feed
 from bot.market.exchange import Ticker
-from bot.service import Poller, Stopped, Waiter, replay_candles
+from bot.service import Poller, Waiter, once, poll_once, raise_failures, replay_candles
 from bot.simulator import generate_candles
 from bot.simulator.faults import Fault
 from bot.simulator.generate import START
 from bot.trading import Trader, terms_of
-from tests.harness import HOUR, all_rows, events_at, model_of, rows_at, world_of
+from tests.harness import HOUR, InlineWaiter, all_rows, events_at, model_of, poll, rows_at, world_of
 
 MODEL, OTHER = model_of(1), model_of(2)
 BUYER, SELLER = model_of(3, bias=(-30.0, 30.0, -30.0)), model_of(4, bias=(-30.0, -30.0, 30.0))
@@ -102,7 +101,7 @@ def test_every_candle_that_is_young_enough_is_filled_at_the_quote(tmp_path: Path
         ) as poller:
             for minute in (50, 61):
                 world.dial.now = START + minute * 60 + 5
-                poller.poll()
+                poll(poller)
             rows = world.rows()["decisions"]
             assert [row[3] for row in rows] == ["policy", "missed", "missed", *["policy"] * 9]
             assert [row[17] is None for row in rows] == [False, True, True, *[False] * 9]
@@ -140,7 +139,7 @@ def test_accounts_beside_each_other_decide_as_each_would_alone(tmp_path: Path) -
         commits: list[object] = []
         event.listen(ledger.engine, "commit", commits.append)
         clock = world.dial.clock
-        poller = Poller(settings, clock, ledger, traders, Feed(settings.exchange, clock), Waiter())
+        poller = Poller(settings, clock, ledger, traders, Feed(settings.exchange, clock))
         world.exchange.requests.clear()
         world.run(poller, range(30, 40))
         assert world.exchange.requests["/v2/candles/trade:1h:tBTCUSD/hist"] == 10
@@ -161,7 +160,7 @@ def test_a_challenger_that_comes_later_begins_at_the_newest_candle(tmp_path: Pat
         ledger = open_writer(world.url)
         traders = [Trader(terms_of(settings), MODEL), Trader(terms_of(settings)._replace(name="rival"), OTHER)]
         clock = world.dial.clock
-        poller = Poller(settings, clock, ledger, traders, Feed(settings.exchange, clock), Waiter())
+        poller = Poller(settings, clock, ledger, traders, Feed(settings.exchange, clock))
         world.run(poller, [36, 37])
         rows = all_rows(ledger)
         assert [(row[0], hour(row), row[3]) for row in rows["decisions"]][3:] == [
@@ -177,9 +176,11 @@ def test_a_stop_comes_between_two_bars(tmp_path: Path) -> None:
     with world_of(tmp_path) as world:
         with world.poller(MODEL) as poller:
             world.run(poller, [30])
-            event.listen(poller.ledger.engine, "commit", lambda _: poller.waiter.stop())
-            with pytest.raises(Stopped):
-                world.run(poller, [40])
+            waiter = InlineWaiter()
+            event.listen(poller.ledger.engine, "commit", lambda _: waiter.stop())
+            world.dial.now = START + 41 * HOUR + 30
+            [attempt] = poll_once([poller], waiter)
+            assert (attempt.over, attempt.error) == (False, None)
             assert [hour(row) for row in world.rows()["decisions"]] == [30, 31]
         with world.poller(MODEL) as poller:
             world.run(poller, [40])
@@ -194,7 +195,7 @@ def test_a_bar_that_has_no_candle_yet_is_waited_for(tmp_path: Path) -> None:
             polls = []
             for h in range(30, 35):
                 world.dial.now = START + (h + 1) * HOUR + 30
-                polls.append(poller.poll())
+                polls.append(poll(poller))
             assert polls == [1, 0, 0, 3, 1]
         reasons = [row[3] for row in world.rows()["decisions"]]
         assert reasons == ["policy", "synthetic", "synthetic", "policy", "policy"]
@@ -241,12 +242,13 @@ def test_no_account_begins_below_a_candle_that_is_not_believed(tmp_path: Path) -
         assert [hour(row) for row in world.rows()["decisions"]] == [40]
 
 
-def test_an_answer_after_the_deadline_is_given_up(tmp_path: Path) -> None:
+def test_an_answer_after_the_deadline_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(once, "ONCE_SECONDS", 0.2)
     with world_of(tmp_path) as world, world.poller(model_of(1), exchange={"timeout_seconds": 1e9}) as poller:
         world.exchange.fault = Fault("timeout", "all")
-        poller.waiter.deadline = time.monotonic() + 0.2
+        [attempt] = poll_once([poller], Waiter())
         with pytest.raises(ExchangeError, match="in time"):
-            world.run(poller, [30])
+            raise_failures([attempt])
 
 
 def test_a_bar_without_a_finite_answer_is_the_exchanges_fault(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from bot.ledger import open_reader, open_writer, verify
 from bot.market import Feed
 from bot.model import Model, registry, rule_model, save_model
-from bot.service import Poller, Waiter, require_timeframe
+from bot.service import Poller, require_timeframe
 from bot.service.traders import TraderWatcher, load_traders
 from bot.settings import Challenger
 from bot.simulator import generate_candles
@@ -36,7 +36,7 @@ def polls(world: World, traders: Sequence[Trader], hours: Sequence[int]) -> None
     ledger = open_writer(world.url)
     try:
         feed = Feed(world.settings().exchange, world.dial.clock)
-        world.run(Poller(world.settings(), world.dial.clock, ledger, traders, feed, Waiter()), hours)
+        world.run(Poller(world.settings(), world.dial.clock, ledger, traders, feed), hours)
     finally:
         ledger.close()
 

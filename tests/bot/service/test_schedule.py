@@ -5,7 +5,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,8 +13,8 @@ from bot.errors import ExchangeError, ExchangeRefusedError
 from bot.market import MAX_RETRY_WAIT, retry_wait
 from bot.market.retry import REFUSALS
 from bot.observers import Outage
-from bot.service import Stopped, Waiter
-from bot.service.schedule import AfterClose, start_alarm
+from bot.service import Waiter
+from bot.service.schedule import AfterClose, Alarm
 from tests.harness import HOUR, Dial
 
 NOW = datetime(2020, 1, 1, tzinfo=UTC)
@@ -39,9 +38,10 @@ def test_the_alarm_never_goes_back() -> None:
 def test_the_alarm_rings() -> None:
     """A clock so fast that an hour is over in a moment."""
     rang = threading.Event()
-    alarm = start_alarm(Clock(0.0, 36_000.0, source=time.monotonic), HOUR, 0.0, rang.set)
+    alarm = Alarm(Clock(0.0, 36_000.0, source=time.monotonic), 0.0, rang.set)
+    alarm.ring_after(HOUR)
     assert rang.wait(60)
-    alarm.shutdown()
+    alarm.end()
 
 
 def test_the_wait_doubles_to_five_minutes_less_a_random_half() -> None:
@@ -97,23 +97,21 @@ def test_a_stop_ends_every_wait_now_and_later() -> None:
     threading.Timer(0.01, waiter.stop).start()
     waiter.wait(1e300)
     waiter.wait(600)
-    with pytest.raises(Stopped):
-        waiter.call(lambda: 1, lambda: None)
 
 
-def test_an_answer_or_its_failure_is_handed_on() -> None:
+def test_an_answer_or_its_failure_wakes_up() -> None:
     waiter = Waiter()
-    assert waiter.call(lambda: 42, lambda: None) == 42
-    with pytest.raises(ZeroDivisionError):
-        waiter.call(lambda: 1 // 0, lambda: None)
-    waiter.wake()  # an alarm that rings meanwhile changes nothing
-    assert waiter.call(lambda: "still", lambda: None) == "still"
+    answer, failure = waiter.start(lambda: 42), waiter.start(lambda: 1 // 0)
+    while not (answer.done and failure.done):
+        waiter.wait(600)
+    assert (answer.value, type(failure.error)) == (42, ZeroDivisionError)
 
 
-def test_a_question_that_hangs_is_left_behind() -> None:
-    waiter, cut, hangs = Waiter(), threading.Event(), threading.Event()
-    threading.Timer(0.01, waiter.stop).start()
-    with pytest.raises(Stopped):
-        waiter.call(lambda: hangs.wait(600), cut.set)
-    assert cut.is_set()
+def test_a_request_that_hangs_keeps_no_other_waiting() -> None:
+    waiter, hangs = Waiter(), threading.Event()
+    hanging = waiter.start(lambda: hangs.wait(600))
+    other = waiter.start(lambda: "still")
+    while not other.done:
+        waiter.wait(600)
+    assert not hanging.done
     hangs.set()

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,17 +18,40 @@ from bot.ledger import Ledger, backup, open_writer
 from bot.market import Feed
 from bot.model import Model, parse_model, registry, save_model
 from bot.observers import NO_OBSERVERS
-from bot.service import Poller, Stopped, TraderWatcher, Waiter, loop, require_timeframe, run, wait_for_ledger
+from bot.service import (
+    Markets,
+    Poll,
+    Stopped,
+    TraderWatcher,
+    Waiter,
+    loop,
+    market,
+    require_timeframe,
+    run,
+    wait_for_ledger,
+)
 from bot.service.loop import GONE_SECONDS
 from bot.simulator import generate_candles
 from bot.simulator.generate import START
 from bot.simulator.market import Market
-from tests.harness import HOUR, Dial, World, environment, events_at, hourhand, model_of, settings_of, world_of
+from tests.harness import (
+    HOUR,
+    Dial,
+    InlineWaiter,
+    World,
+    environment,
+    events_at,
+    hourhand,
+    model_of,
+    poll,
+    settings_of,
+    world_of,
+)
 
 ROOT = Path(__file__).parents[3]
 
 
-class Steps(Waiter):
+class Steps(InlineWaiter):
     """Instead of waiting, does the next thing of a list, and stops after the last."""
 
     def __init__(self, *steps: object) -> None:
@@ -110,7 +133,7 @@ def test_the_daemon_itself_waits_and_ends_with_0_when_asked(tmp_path: Path) -> N
     assert first["event"] == "ledger_unavailable"
 
 
-def _daemon(world: World, *steps: object) -> Poller:
+def _daemon(world: World, *steps: object) -> Markets:
     """Run the daemon's loop from the 31st hour on, one step each time that it would wait."""
     if not (world.folder / "model").exists():
         save_model(model_of(1), world.folder / "model")
@@ -118,19 +141,20 @@ def _daemon(world: World, *steps: object) -> Poller:
     watcher = TraderWatcher(settings)
     ledger = open_writer(settings.ledger.url)
     feed = Feed(settings.exchange, world.dial.clock)
-    poller = Poller(settings, world.dial.clock, ledger, watcher.traders, feed, Steps(*steps))
+    markets = Markets(watcher, world.dial.clock, ledger, lambda _: feed)
     try:
-        run(poller, 20.0, watcher)
+        run(markets, 20.0, Steps(*steps))
     finally:
-        poller.ledger.close()
-    return poller
+        markets.ledger.close()
+    return markets
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose dial is the machine's monotonic clock, too."""
     with world_of(tmp_path) as made:
-        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=made.dial))
+        for module in (loop, market):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=made.dial))
         _at(made, 30)
         yield made
 
@@ -177,6 +201,17 @@ def test_a_copy_in_the_ledgers_place_is_gone_on_with(world: World) -> None:
         _put_in_place(world)
 
     _daemon(world, replace, lambda: _at(world, 31), lambda: None)
+    assert _hours(world) == [30, 31]
+    assert "ledger_replaced" in events_at(world.url)
+
+
+def test_a_clock_before_the_ledgers_newest_bar_is_said_once_and_its_end(world: World, log_lines: list[Any]) -> None:
+    """As where a simulated exchange is started anew, and the ledger is that of before."""
+    _daemon(world, lambda: None)
+    _daemon(world, lambda: _at(world, 10), lambda: None, lambda: None, lambda: _at(world, 31), lambda: None)
+    said = [line["event"] for line in log_lines if line["event"].startswith("clock_behind")]
+    assert said == ["clock_behind", "clock_behind_over"]
+    assert [kind for kind in events_at(world.url) if kind.startswith("clock_behind")] == said
     assert _hours(world) == [30, 31]
 
 
@@ -272,28 +307,16 @@ def test_a_daemon_with_decisions_stays_where_the_list_lacks_its_symbol(world: Wo
     assert "exchange_error" in events_at(world.url)
 
 
-def test_the_watchdog_is_fed_while_a_request_takes_long() -> None:
-    waiter, answer = Waiter(), Event()
-    fed = []
-
-    def heartbeat() -> None:
-        fed.append(1)
-        if len(fed) == 3:
-            answer.set()
-
-    waiter.heartbeat = heartbeat
-    assert waiter.call(lambda: answer.wait(60), lambda: None)
-    assert len(fed) >= 3
-
-
-def test_the_watchdog_is_fed_at_each_bar_of_a_long_catch_up(world: World) -> None:
+def test_a_poll_comes_back_at_each_bar_of_a_long_catch_up(world: World) -> None:
+    """Between two of them the loop feeds systemd's watchdog, and decides what other markets have answered."""
     _daemon(world)
     _at(world, 60)
     with world.poller(model_of(1)) as poller:
-        bars = []
-        poller.waiter.heartbeat = lambda: bars.append(poller.account_states[0].bar_time)
-        assert poller.poll() == 30
-    assert len(set(bars)) == 30
+        one, bars = Poll(poller, InlineWaiter()), []
+        while not one.advance():
+            bars.append(poller.account_states[0].bar_time)
+        assert one.bars == 30
+    assert len(set(bars)) == 31  # and once before the first, when the exchange has answered
 
 
 def test_an_exchange_that_lacks_all_that_is_stored_is_believed_only_after_hours(world: World) -> None:
@@ -305,11 +328,11 @@ def test_an_exchange_that_lacks_all_that_is_stored_is_believed_only_after_hours(
         for minutes in (0, 30, 90):
             world.dial.now += 60 * minutes
             with pytest.raises(ExchangeError, match="none of the stored candles"):
-                poller.poll()
+                poll(poller)
     assert _hours(world) == [30]
     world.dial.now += 60
     with world.poller(model_of(1)) as poller:  # the polls before count, whichever process made them
-        poller.poll()
+        poll(poller)
     assert _hours(world)[:2] == [30, 31]
     assert events_at(world.url).count("missing_overlap") == 3
 
@@ -319,7 +342,7 @@ def test_another_markets_prices_are_never_decided_on(world: World) -> None:
     world.exchange.candles = generate_candles(400, seed=4, holes=0.0)
     _at(world, 31)
     with world.poller(model_of(1)) as poller, pytest.raises(LedgerError) as caught:
-        poller.poll()
+        poll(poller)
     assert caught.value.exit_code == 4
     _daemon(world, lambda: None)
     assert _hours(world) == [30]

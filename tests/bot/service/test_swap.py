@@ -17,11 +17,11 @@ from bot.ledger.reading import read_events
 from bot.market import Feed
 from bot.model import parse_model, registry, save_model
 from bot.model.features import RETURNS
-from bot.service import Poller, TraderWatcher, Waiter, run
+from bot.service import Markets, TraderWatcher, run
 from bot.service.loop import SWAP_SECONDS
 from bot.simulator.generate import START
 from tests.bad_models import KINDS, spoil
-from tests.harness import HOUR, World, hourhand, model_of, world_of
+from tests.harness import HOUR, InlineWaiter, World, hourhand, model_of, world_of
 from tests.swap_campaign import campaign
 
 SPOILT_ID = "bad0bad0bad0bad0"
@@ -33,7 +33,7 @@ FIRST = 30  # the hour of the first bar
 Deed = Callable[[], object]
 
 
-class Script(Waiter):
+class Script(InlineWaiter):
     """Instead of waiting, does the next deed of a list, and stops after the last."""
 
     def __init__(self, deeds: Sequence[Deed]) -> None:
@@ -61,7 +61,7 @@ class Stage:
         settings = self.world.settings(policy={"model": str(self.pointer)})
         models = TraderWatcher(settings)
         feed, clock = Feed(settings.exchange, self.world.dial.clock), self.world.dial.clock
-        run(Poller(settings, clock, self.ledger, models.traders, feed, Script(deeds)), DELAY, models)
+        run(Markets(models, clock, self.ledger, lambda _: feed), DELAY, Script(deeds))
 
     def to(self, hour: int, second: float = DELAY + 1) -> Deed:
         """Move the clock to `second` after the close of that hour's bar."""
@@ -107,7 +107,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         ledger = open_writer(world.url)
         made = Stage(world, pointer, ledger)
         made.to(FIRST)()
-        monkeypatch.setattr("bot.service.loop.time", SimpleNamespace(monotonic=world.dial))
+        for module in ("loop", "market"):
+            monkeypatch.setattr(f"bot.service.{module}.time", SimpleNamespace(monotonic=world.dial))
         yield made
         ledger.close()
 

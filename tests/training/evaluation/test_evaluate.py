@@ -11,6 +11,7 @@ import pytest
 from bot.clock import utc
 from bot.market import Candle
 from bot.model import Model, load_model, save_model
+from bot.report import signed
 from bot.trading import Rules
 from training.cli import main
 from training.data import Origin, write_file
@@ -106,11 +107,12 @@ def test_the_page_needs_nothing_from_elsewhere(
     page = tmp_path / "page.html"
     result = result_of([*command, "--runs", "2", "--out", str(page)], capsys)
     text = page.read_text()
-    assert text.count("<svg") == 3
+    assert text.count("<figure>") == 4
+    assert len(text) < 150_000
     assert not re.search(r"<script|<link|<img|@import|src=", text)
     assert not re.findall(r"(?:href|url)\W+(?!#)https?:", text.replace("xmlns:xlink=", ""))
     assert result["model_id"] in text
-    for words in ("Drawdown", "Months", "over constant mix", f"{result['hold']['log_return']:+.4f}"):
+    for words in ("Drawdown", "Months", "over constant mix", signed(result["hold"]["log_return"], 4)):
         assert words in text
 
 

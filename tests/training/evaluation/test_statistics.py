@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from training.evaluation.statistics import difference, drawdowns, log_returns, sharpe, summary
+from bot.report import drawdowns
+from training.evaluation.statistics import difference, log_returns, sharpe, summary
 
 SERIES = arrays(np.float64, (12, 2), elements=st.floats(0.5, 2.0))
 
@@ -63,7 +64,7 @@ def test_the_difference_is_of_the_totals_and_turns_with_its_sides(one: np.ndarra
 
 def test_no_difference_is_certain() -> None:
     values = np.exp(np.random.default_rng(0).normal(0, 0.01, (300, 1)).cumsum(0))
-    assert difference(values, values) == {"value": 0, "ci95": [0, 0]}
+    assert difference(values, values) == {"value": 0, "ci95": [0, 0], "covers": ["hours"]}
     assert difference(values[:3], values[:3] * [[1], [1], [2]])["ci95"] == pytest.approx([-np.log(2)] * 2)
 
 
@@ -99,3 +100,18 @@ def test_the_interval_of_returns_that_last_is_wider() -> None:
     values = np.exp(returns.cumsum())[:, None]
     low, high = difference(values, np.ones_like(values))["ci95"]
     assert high - low == pytest.approx(2 * 1.96 * 0.05 * 4000**0.5, rel=0.2)
+
+
+def test_the_interval_of_several_runs_covers_their_draws() -> None:
+    chance = np.random.default_rng(2)
+    steps = chance.normal(0.0, 1e-6, (400, 1)) + chance.normal(0.0, 0.01, 25) / 400  # runs that differ, on sure hours
+    values = np.exp(np.concatenate([np.zeros((1, 25)), steps.cumsum(0)]))
+    result = difference(values, np.ones((401, 1)))
+    finals = np.log(values[-1])
+    half = 1.96 * finals.std() / np.sqrt(25)
+    assert result["covers"] == ["hours", "draws"]
+    assert result["value"] == pytest.approx(finals.mean())
+    assert np.subtract(*result["ci95"][::-1]) == pytest.approx(2 * half, rel=0.15)
+    alone = difference(values[:, :1], np.ones((401, 1)))
+    assert alone["covers"] == ["hours"]
+    assert np.subtract(*alone["ci95"][::-1]) < half

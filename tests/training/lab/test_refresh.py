@@ -1,13 +1,14 @@
 """The offline round against the loopback exchange, and its gate."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from bot.clock import Clock
-from bot.errors import ExchangeError, ModelError, UsageError
-from bot.model import SHIPPED_POINTER, load_model, registry
+from bot.errors import ExchangeError, HourhandError, ModelError, UsageError
+from bot.model import SHIPPED_POINTER, load_model, registry, training_span
 from bot.settings import RefreshSettings, Settings, load_settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.simulator.faults import Fault
@@ -134,6 +135,42 @@ def test_a_broken_current_model_is_an_error_and_not_none(settings: Settings) -> 
     with pytest.raises(ModelError):
         run_refresh(settings, clock, config=None, dry_run=False)
     assert pointer.read_text(encoding="utf-8") == "nonsense"
+
+
+def test_a_dead_link_is_a_broken_model_and_not_none(settings: Settings) -> None:
+    pointer = Path(settings.policy.model)
+    pointer.parent.mkdir(parents=True)
+    pointer.symlink_to("nowhere")
+    clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
+    with pytest.raises(ModelError):
+        run_refresh(settings, clock, config=None, dry_run=False)
+
+
+def test_a_step_that_is_killed_is_no_wrong_usage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = Path("killed").absolute()
+    killed.write_text("#!/bin/sh\nkill -KILL $$\n", encoding="utf-8")
+    killed.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killed))
+    clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
+    with pytest.raises(HourhandError, match="download` was killed by SIGKILL") as failure:
+        run_refresh(settings, clock, config=None, dry_run=False)
+    assert failure.value.exit_code == 1
+
+
+def test_a_model_that_learned_from_the_held_out_bars_is_not_compared_with(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
+    pointer = Path(settings.policy.model)
+    model = load_model(registry.resolve_model(SHIPPED_POINTER))
+    assert training_span(model.manifest)[1] > START + DAYS * DAY  # type: ignore[index]
+    registry.publish(pointer, model)
+    registry.promote(pointer, model.model_id, 0.0)
+    with LoopbackExchange(generate_candles(DAYS * 24, 3, start=START), clock) as exchange:
+        result = run_refresh(_loopback(monkeypatch, exchange), clock, config=None, dry_run=False)
+    assert not result["promoted"]
+    assert result["reasons"][-1].startswith("the current model learned from 168 of the 168 held-out bars")
+    assert registry.read_pointer(pointer).model_id == model.model_id
 
 
 def test_a_short_history_is_said_as_such(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,16 @@ def test_gradients_are_exact_in_double_precision() -> None:
     assert torch.autograd.gradcheck(lambda *w: Unroll.apply(seen.double(), at_heads.double(), buffers, *w), fused)
 
 
+def test_a_second_derivative_is_an_error_and_not_a_wrong_number() -> None:
+    sizes = SIZES[0]
+    network, (seen, at_heads) = made(sizes), inputs(sizes)
+    fused = tuple(weight.detach().requires_grad_() for weight in network.fused())
+    answers = Unroll.apply(seen, at_heads, allocate(sizes, STEPS, WINDOWS), *fused)
+    (first,) = torch.autograd.grad(answers.square().sum(), fused[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 def test_one_step_after_the_other_is_the_sequence(sizes: NetworkSizes) -> None:
     network, (seen, at_heads) = made(sizes), inputs(sizes)

@@ -30,7 +30,7 @@ from training.learner import (
     losses,
 )
 from training.learner.checkpoint import START
-from training.learner.ppo import Targets, compute_gae
+from training.learner.ppo import Targets, compute_gae, idle_advantages
 from training.learner.rollout import RolloutBatch, sample_actions
 from training.learner.settings import parse
 
@@ -108,7 +108,7 @@ def test_the_ratio_is_one_in_the_first_pass(walk: Walk, account_at: str) -> None
     of = learner(walk, account_at)
     experience = played(of)
     targets = compute_targets(experience, of.settings.ppo, of.total)
-    for batch, batch_targets in of.minibatches(experience, targets):
+    for batch, batch_targets in of.minibatches(experience, targets, torch.Generator()):
         answers = of.network(batch.seen, batch.at_heads, of.buffers)
         torch.testing.assert_close(answers[:, 3].detach(), batch.values[:-1], rtol=0, atol=1e-5)
         policy_loss, _, entropy, divergence, clipped = losses(answers, batch, batch_targets, of.settings.ppo).tolist()
@@ -157,6 +157,49 @@ def test_leaving_the_account_alone_is_neither_good_nor_bad(walk: Walk) -> None:
     idle = compute_gae(experience.moves, torch.zeros_like(experience.values), experience.ruined, 0.98, 0.95)
     raw = compute_gae(experience.rewards, experience.values, experience.ruined, 0.98, 0.95)
     torch.testing.assert_close(raw, experience.exposures * idle, rtol=1e-4, atol=1e-4)
+
+
+def test_the_baseline_has_no_gradient_where_every_course_of_actions_is_counted() -> None:
+    """On a market of four closes all 27 courses of actions are played, ruin among them. Weighted with their
+    probabilities under a policy that looks at the account, the baseline's part of the policy gradient is zero.
+    """
+    courses = torch.cartesian_prod(*[torch.arange(3)] * 3).T  # (T, N)
+    close = np.array([100.0, 90.0, 4.0, 100.0, 100.0])
+    candles = np.stack([close, close, close, close, np.ones(5)], 1)
+    rules = Rules(initial_balance=100.0, initial_stocks=3.0, trade_fraction=0.9)
+    env = VectorTradingEnv(candles, 27, 3, rules=rules)
+    env.reset(torch.zeros(27, dtype=torch.long))
+    exposures, ruined = torch.empty(3, 27, dtype=torch.float64), torch.empty(3, 27, dtype=torch.bool)
+    for t in range(3):
+        exposures[t] = env.stocks - rules.initial_stocks
+        ruined[t] = env.act(courses[t])[1]
+    assert 0 < int(ruined.any(0).sum()) < 27
+    slopes = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    logits = slopes[:, :1, None] + slopes[:, 1:, None] * (exposures / 3)  # (actions, T, N)
+    logs = logits.log_softmax(0).gather(0, courses[None])[0]
+    chance = logs.detach().sum(0).exp()
+    assert float(chance.sum()) == pytest.approx(1)
+    moves, values = env.prices.diff(dim=0), torch.zeros(4, 27, dtype=torch.float64)
+    empty = torch.empty(0)
+    experience = RolloutBatch(empty, empty, courses, logs, values, empty, ruined, exposures, moves, empty)
+    baseline = idle_advantages(experience, parse({}).ppo)
+    assert float((baseline.abs() * chance).sum()) > 1
+    (gradient,) = torch.autograd.grad((chance * (baseline * logs).sum(0)).sum(), slopes)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-9)
+
+
+def test_each_pass_draws_its_minibatches_anew(walk: Walk) -> None:
+    of = learner(walk)
+    experience = played(of)
+    experience = experience._replace(profits=torch.arange(16.0))  # tell the windows apart
+    targets, chance = compute_targets(experience, of.settings.ppo, of.total), torch.Generator().manual_seed(3)
+    passes = [[batch.profits for batch, _ in of.minibatches(experience, targets, chance)] for _ in range(2)]
+    assert [torch.cat(parts).sort()[0].tolist() for parts in passes] == [list(range(16))] * 2
+    assert not torch.equal(passes[0][0].sort()[0], passes[1][0].sort()[0])
+    batch, batch_targets = next(of.minibatches(experience, targets, chance))
+    window = int(batch.profits[0])
+    assert torch.equal(batch.seen[..., 0], experience.seen[..., window])
+    assert torch.equal(batch_targets.advantages[:, 0], targets.advantages[:, window])
 
 
 def test_nothing_is_learned_from_what_follows_ruin(walk: Walk) -> None:
@@ -246,6 +289,6 @@ def test_it_learns_the_action_that_pays(walk: Walk, action: int) -> None:
     targets = compute_targets(experience, of.settings.ppo, of.total)._replace(advantages=paid)
     answer = partial(of.network, experience.seen[..., :8], experience.at_heads[..., :8], of.buffers)
     before = answer().detach()[:, :3].softmax(1)[:, action]
-    of.update(experience, targets)
+    of.update(experience, targets, torch.Generator().manual_seed(0))
     after = answer().detach()[:, :3].softmax(1)[:, action]
     assert (after > before + 0.01).all()

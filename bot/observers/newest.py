@@ -1,0 +1,49 @@
+"""How far each market has come, as an observer hears of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.observers.health import Health, NewestBar, check_markets
+from bot.settings import Settings
+from bot.trading import AccountState, DecidedBar
+
+
+class Newest:
+    """The newest decided bar of each market as an observer hears of it, by the name of its main account."""
+
+    def __init__(self, settings: Settings, since: float | None = None) -> None:
+        """From `since` on (Unix seconds), a market that has not decided a bar yet has the time of one for its first."""
+        self.settings, self.since = settings, since
+        self.of: dict[str, NewestBar] = {}
+        for market in settings.each_market():
+            self._set(market.account.name, market.bar, None)
+
+    def on_accounts(self, account_states: Sequence[AccountState]) -> None:
+        """All accounts as the ledger has them; the first of each market is its main one."""
+        self.of = {}
+        seen: set[str] = set()
+        for account in account_states:
+            terms = account.trader.terms
+            if terms.market not in seen:
+                self._set(terms.name, terms.bar, account.bar_time)
+            seen.add(terms.market)
+
+    def on_bar(self, entries: Sequence[DecidedBar]) -> None:
+        """A bar of a market is decided."""
+        for entry in entries:
+            name = entry.trader.terms.name
+            if name in self.of:
+                self._set(name, entry.trader.terms.bar, entry.step.decision.bar_time)
+
+    def check(self, now: float) -> Health:
+        """How all markets are now."""
+        return check_markets(self.of, now, self.settings)
+
+    def market_of(self, detail: Mapping[str, Any]) -> str:
+        """The name of the market that an event is about."""
+        return str(detail.get("market", self.settings.account.name))
+
+    def _set(self, name: str, bar: int, bar_time: int | None) -> None:
+        if self.since is not None:
+            bar_time = max(int(self.since) - bar, bar_time or 0)
+        self.of[name] = NewestBar(bar, bar_time)

@@ -1,0 +1,376 @@
+"""Several markets in one daemon: asked side by side, each with troubles of its own, all in one ledger."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bot.clock import Clock
+from bot.errors import ExchangeError, UnknownSymbolError, UsageError
+from bot.ledger import open_reader, open_writer, read_events, read_terms, verify
+from bot.model import registry, save_model
+from bot.service import Markets, TraderWatcher, Waiter, once, poll_once, raise_failures, run
+from bot.service.once import Attempt
+from bot.settings import Settings
+from bot.simulator import LoopbackExchange, beside, generate_candles
+from bot.simulator.faults import Fault
+from bot.simulator.generate import START
+from tests.harness import HOUR, Dial, InlineWaiter, Rows, hourhand, model_of, rows_at
+
+CANDLES = generate_candles(200, seed=3, holes=0.0, quiet=0.0)
+MODELS = [model_of(seed) for seed in range(4)]
+
+
+@dataclass
+class Exchanges:
+    """A loopback exchange with several symbols, a clock that the test moves, and a folder for ledger and models."""
+
+    exchange: LoopbackExchange
+    dial: Dial
+    folder: Path
+    speed: float = 1000.0
+
+    @property
+    def clock(self) -> Clock:
+        """A fast clock, so that the exchange's pace takes no time."""
+        return Clock(speed=self.speed, source=lambda: self.dial.now / self.speed, simulated=True)
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.folder}/ledger.sqlite"
+
+    def settings(self, *markets: Mapping[str, Any], **sections: Any) -> Settings:
+        """BTC/USD first, then the given markets; a name alone is a symbol's base."""
+        defaults = {
+            "exchange": {"base_url": self.exchange.url, "timeout_seconds": 2.0},
+            "policy": {"model": str(self.folder / "models" / "current")},
+            "schedule": {"warmup_bars": 20},
+            "ledger": {"url": self.url},
+            "markets": list(markets),
+        }
+        return msgspec.convert(defaults | sections, Settings)
+
+    def poll(self, settings: Settings, hour: int) -> dict[str, Attempt]:
+        """`run --once` when that hour has closed; what became of each market."""
+        self.dial.now = START + (hour + 1) * HOUR + 30.0
+        ledger = open_writer(settings.ledger.url)
+        try:
+            markets = Markets(TraderWatcher(settings), self.clock, ledger)
+            attempts = poll_once([market.poller for market in markets], Waiter())
+            return {attempt.poller.name: attempt for attempt in attempts}
+        finally:
+            ledger.close()
+
+    def hours(self, account: str) -> list[int]:
+        """The hours that the account has decided."""
+        return [(row[1] - START) // HOUR for row in self.rows()["decisions"] if row[0] == account]
+
+    def rows(self) -> Rows:
+        return rows_at(self.url)
+
+    def proven(self) -> int:
+        ledger = open_reader(self.url)
+        with ledger.reading() as connection:
+            verdict = verify(connection)
+        ledger.close()
+        assert verdict.differences == []
+        return verdict.bars
+
+
+@contextmanager
+def exchanges(folder: Path, count: int) -> Iterator[Exchanges]:
+    dial = Dial(float(START))
+    for model in MODELS:
+        save_model(model, folder / "models" / model.model_id)
+    registry.promote(folder / "models" / "current", MODELS[0].model_id, 1.0)
+    with LoopbackExchange(CANDLES, dial.clock, others=beside(CANDLES, count, 7, HOUR)) as exchange:
+        yield Exchanges(exchange, dial, folder)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Exchanges]:
+    with exchanges(tmp_path, 5) as made:
+        yield made
+
+
+def named(*bases: str) -> list[dict[str, Any]]:
+    return [{"name": base, "symbol": f"{base.upper()}/USD", "initial_share": 0.5} for base in bases]
+
+
+def test_each_market_is_decided_on_its_own_candles_in_one_ledger(world: Exchanges) -> None:
+    settings = world.settings(*named("eth", "ltc"))
+    for hour in (30, 31, 34):
+        attempts = world.poll(settings, hour)
+        assert [attempt.error for attempt in attempts.values()] == [None] * 3
+    for name in ("main", "eth", "ltc"):
+        assert world.hours(name) == [30, 31, 32, 33, 34]
+    assert {row[0] for row in world.rows()["candles"]} == {f"bitfinex:{base}/USD:1h" for base in ("BTC", "ETH", "LTC")}
+    assert world.proven() == 15
+    assert sum(world.exchange.requests[path] for path in world.exchange.requests if "/conf/" in path) == 3 * 2
+
+
+@pytest.mark.parametrize("fault", ["timeout", "nan", "451", "html", "reset", "huge"])
+def test_a_hanging_lying_or_refusing_market_harms_no_other(
+    world: Exchanges, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(once, "ONCE_SECONDS", 1.0)
+    world.exchange.market_faults["ETHUSD"] = Fault(fault, "all")
+    attempts = world.poll(world.settings(*named("eth", "ltc")), 30)
+    assert {name: attempt.bars for name, attempt in attempts.items()} == {"main": 1, "eth": 0, "ltc": 1}
+    with pytest.raises(ExchangeError, match="1 of 3 markets were not decided: eth: "):
+        raise_failures(list(attempts.values()))
+    assert world.proven() == 2
+    ledger = open_reader(world.url)
+    with ledger.reading() as connection:
+        assert {event.get("market") for event in read_events(connection, "exchange_error")} == {"eth"}
+    ledger.close()
+    world.exchange.market_faults.clear()
+    assert world.poll(world.settings(*named("eth", "ltc")), 31)["eth"].bars == 1
+    world.proven()
+
+
+def test_exchanges_do_not_wait_for_one_another(world: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one hangs as a whole, its list of markets too."""
+    monkeypatch.setattr(once, "ONCE_SECONDS", 1.0)
+    with LoopbackExchange(CANDLES, world.dial.clock, Fault("timeout", "all"), others={"ETH/USD": CANDLES}) as other:
+        away = {"name": "eth", "symbol": "ETH/USD", "base_url": other.url}
+        attempts = world.poll(world.settings(away, *named("ltc")), 30)
+    assert {name: attempt.bars for name, attempt in attempts.items()} == {"main": 1, "eth": 0, "ltc": 1}
+
+
+def test_requests_keep_the_pace_of_their_exchange_and_answers_overlap(tmp_path: Path) -> None:
+    """At a tenth of Bitfinex's pace, 0.0675 s a call; every answer takes ten times as long as that."""
+    with exchanges(tmp_path, 20) as world:
+        world.speed = 10.0
+        settings = world.settings(*named(*(market.symbol[:3].lower() for market in world.exchange.others)))
+        world.poll(settings, 30)
+        world.exchange.arrivals.clear()
+        world.exchange.delay = 0.675
+        began = time.monotonic()
+        attempts = world.poll(settings, 31)
+        took = time.monotonic() - began
+        starts = [at for at, path in world.exchange.arrivals if "/candles/" in path]
+    assert [attempt.bars for attempt in attempts.values()] == [1] * 20
+    assert len(starts) == 20
+    assert min(later - earlier for earlier, later in pairwise(starts)) > 0.01
+    assert starts[-1] - starts[0] > 19 * 0.0675 * 0.9
+    assert took < 20 * 0.675  # side by side
+
+
+def test_a_market_is_tried_from_its_first_request_on(world: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of five waits longer for its turn than it is tried for."""
+    monkeypatch.setattr(once, "ONCE_SECONDS", 0.3)
+    world.speed = 5.0  # 0.135 s a call
+    attempts = world.poll(world.settings(*named("eth", "ltc", "xrp", "sol")), 30)
+    assert [attempt.bars for attempt in attempts.values()] == [1] * 5
+
+
+def test_one_and_many_and_one_again_need_nothing_by_hand(world: Exchanges) -> None:
+    world.poll(world.settings(), 30)
+    world.poll(world.settings(*named("eth")), 31)
+    world.poll(world.settings(), 32)
+    eth_first = world.settings(
+        {"name": "main", "initial_balance": 10_000.0, "initial_stocks": 1.0},
+        exchange={"base_url": world.exchange.url, "symbol": "ETH/USD"},
+        account={"name": "eth", "initial_share": 0.5},
+    )
+    eth_first = msgspec.structs.replace(
+        eth_first, markets=(msgspec.structs.replace(eth_first.markets[0], symbol="BTC/USD", initial_share=None),)
+    )
+    world.poll(world.settings(*named("eth")), 33)
+    world.poll(eth_first, 34)
+    assert (world.hours("main"), world.hours("eth")) == ([30, 31, 32, 33, 34], [31, 32, 33, 34])
+    assert world.proven() == 9
+
+
+def test_an_initial_share_is_fixed_by_the_first_close(world: Exchanges) -> None:
+    settings = world.settings({"name": "eth", "symbol": "ETH/USD", "initial_share": 0.25, "initial_balance": 8000.0})
+    world.poll(settings, 30)
+    world.poll(settings, 31)
+    close = next(market for market in world.exchange.others if market.symbol == "ETH/USD").candles[30].close
+    ledger = open_reader(world.url)
+    with ledger.reading() as connection:
+        terms = read_terms(connection, "eth")
+    ledger.close()
+    assert terms is not None
+    assert (terms.rules.initial_balance, terms.rules.initial_stocks) == (6000.0, 2000.0 / close)
+    for other in ({"initial_share": 0.5}, {"initial_balance": 6000.0, "initial_stocks": 1.0}):
+        with pytest.raises(UsageError, match="account 'eth' was opened with"):
+            world.poll(world.settings({"name": "eth", "symbol": "ETH/USD"} | other), 32)
+    assert world.proven() == 4
+
+
+def test_two_accounts_of_one_market_share_its_candles(world: Exchanges) -> None:
+    cheap = {"name": "cheap", "commission": 0.0, "model": str(world.folder / "models" / MODELS[1].model_id)}
+    world.poll(world.settings(cheap), 30)
+    world.poll(world.settings(cheap), 32)
+    assert world.hours("main") == world.hours("cheap") == [30, 31, 32]
+    assert world.exchange.requests["/v2/candles/trade:1h:tBTCUSD/hist"] == 2
+    assert world.proven() == 6
+
+
+def test_a_challenger_joins_the_markets_that_it_names(world: Exchanges) -> None:
+    model = str(world.folder / "models" / MODELS[1].model_id)
+    challengers = [
+        {"name": "all", "model": model, "markets": ["main", "eth"]},
+        {"name": "one", "model": model},
+        {"name": "away", "model": model, "markets": ["eth"]},
+    ]
+    world.poll(world.settings(*named("eth", "ltc"), challengers=challengers), 30)
+    accounts = {row[0]: row[1] for row in world.rows()["accounts"]}
+    btc, eth = "bitfinex:BTC/USD:1h", "bitfinex:ETH/USD:1h"
+    assert accounts == {
+        "main": btc, "all": btc, "one": btc, "eth": eth, "all@eth": eth, "away@eth": eth, "ltc": "bitfinex:LTC/USD:1h",
+    }  # fmt: skip
+    assert world.proven() == 7
+
+
+def test_a_name_that_is_none_is_refused(world: Exchanges) -> None:
+    with pytest.raises(UsageError, match="'a b' is no name for a new account"):
+        world.poll(world.settings({"name": "a b", "symbol": "ETH/USD"}), 30)
+
+
+def test_a_symbol_that_the_exchange_lacks_is_one_markets_trouble(world: Exchanges) -> None:
+    nowhere = {"name": "doge", "symbol": "DOGE/USD"}
+    attempts = world.poll(world.settings(nowhere, *named("eth")), 30)
+    assert {name: attempt.bars for name, attempt in attempts.items()} == {"main": 1, "doge": 0, "eth": 1}
+    with pytest.raises(UnknownSymbolError, match=r"doge: .*DOGE/USD"):
+        raise_failures(list(attempts.values()))
+
+
+@dataclass
+class Script(InlineWaiter):
+    """Instead of waiting, does the next deed of a list, and stops after the last."""
+
+    deeds: list[Any]
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        if not self.deeds:
+            self.stop()
+            return
+        self.deeds.pop(0)()
+
+
+def daemon(world: Exchanges, watcher: TraderWatcher, *deeds: Any, hour: int = 30) -> None:
+    """The daemon's loop, one deed each time that it would wait."""
+    world.dial.now = START + (hour + 1) * HOUR + 30.0
+    ledger = open_writer(world.url)
+    try:
+        run(Markets(watcher, world.clock, ledger), 20.0, Script(list(deeds)))
+    finally:
+        ledger.close()
+
+
+@pytest.fixture
+def _still(monkeypatch: pytest.MonkeyPatch, world: Exchanges) -> None:
+    """The monotonic clock moves with the test's."""
+    for module in ("loop", "market"):
+        monkeypatch.setattr(f"bot.service.{module}.time.monotonic", world.dial)
+
+
+def later(world: Exchanges, hours: int = 1) -> Any:
+    return lambda: setattr(world.dial, "now", world.dial.now + hours * HOUR)
+
+
+@pytest.mark.usefixtures("_still")
+def test_markets_are_added_and_taken_out_while_the_daemon_runs(world: Exchanges, log_lines: list[Any]) -> None:
+    now = [world.settings(*named("eth"))]
+    watcher = TraderWatcher(now[0], lambda: now[0])
+
+    def change(*bases: str) -> Any:
+        def deed() -> None:
+            now[0] = world.settings(*named(*bases))
+            watcher.recheck()
+
+        return deed
+
+    daemon(world, watcher, change("ltc"), lambda: None, later(world), change("ltc", "eth"), later(world), lambda: None)
+    assert world.hours("main") == [30, 31, 32]
+    assert world.hours("eth") == [30, 31, 32]  # 31 is caught up
+    assert world.hours("ltc") == [30, 31, 32]
+    assert [line["event"] for line in log_lines if line["event"].startswith("market_")] == [
+        "market_removed", "market_added", "market_added",
+    ]  # fmt: skip
+    world.proven()
+
+
+@pytest.mark.usefixtures("_still")
+def test_a_market_without_its_symbol_is_not_added_to_a_daemon_that_runs(world: Exchanges, log_lines: list[Any]) -> None:
+    now = [world.settings()]
+    watcher = TraderWatcher(now[0], lambda: now[0])
+
+    def add() -> None:
+        now[0] = world.settings({"name": "doge", "symbol": "DOGE/USD"})
+        watcher.recheck()
+
+    daemon(world, watcher, add, lambda: None, later(world), lambda: None)
+    assert world.hours("main") == [30, 31]
+    assert [line["error"] for line in log_lines if line["event"] == "market_rejected"]
+
+
+@pytest.mark.usefixtures("_still")
+def test_a_listed_market_that_vanishes_is_unhealthy_and_the_others_go_on(world: Exchanges) -> None:
+    settings = world.settings(*named("eth"))
+    world.poll(settings, 30)
+    del world.exchange.others[0]
+    daemon(world, TraderWatcher(settings), lambda: None, later(world), lambda: None, hour=31)
+    assert (world.hours("main"), world.hours("eth")) == ([30, 31, 32], [30])
+    with pytest.raises(UnknownSymbolError, match="market doge: "):
+        daemon(world, TraderWatcher(world.settings({"name": "doge", "symbol": "DOGE/USD"})), hour=33)
+
+
+@pytest.mark.usefixtures("_still")
+def test_a_promotion_reaches_every_market_of_its_pointer(world: Exchanges) -> None:
+    watcher = TraderWatcher(world.settings(*named("eth")))
+
+    def promote() -> None:
+        registry.promote(world.folder / "models" / "current", MODELS[2].model_id, 2.0)
+
+    daemon(world, watcher, promote, later(world), lambda: None)
+    models = [(row[0], row[9]) for row in world.rows()["decisions"]]
+    assert sorted(models) == sorted((name, MODELS[which].model_id) for name in ("main", "eth") for which in (0, 2))
+    world.proven()
+
+
+def test_the_command_says_which_was_not_decided_and_ends_with_6(world: Exchanges) -> None:
+    world.exchange.market_faults["ETHUSD"] = Fault("451", "all")
+    file = world.folder / "bot.toml"
+    file.write_text(
+        f'[exchange]\nbase_url = "{world.exchange.url}"\n[schedule]\nwarmup_bars = 20\n'
+        '[policy]\nmodel = "models/current"\n[ledger]\nurl = "sqlite:///ledger.sqlite"\n'
+        '[[markets]]\nname = "eth"\nsymbol = "ETH/USD"\n'
+    )
+    world.dial.now = START + 31 * HOUR + 30.0
+    clock = f"@{world.dial.now:.0f}x100"
+    done = hourhand("run", "--once", "--json", "--config", "bot.toml", cwd=world.folder, HOURHAND_CLOCK=clock)
+    assert done.returncode == 6
+    printed = json.loads(done.stdout)
+    assert [(one["account"], one["bars"], one["error"] is None) for one in printed["markets"]] == [
+        ("main", 1, True), ("eth", 0, False),
+    ]  # fmt: skip
+    assert "1 of 2 markets were not decided: eth: " in done.stderr.splitlines()[-1]
+    status = hourhand("status", "--json", "--config", "bot.toml", cwd=world.folder, HOURHAND_CLOCK=clock)
+    assert [one["account"] for one in json.loads(status.stdout)["accounts"]] == ["main"]
+    health = hourhand("health", "--config", "bot.toml", cwd=world.folder, HOURHAND_CLOCK=clock)
+    assert health.returncode == 1
+    assert "1 of 2 markets; eth: no bar" in health.stdout
+
+
+def test_a_simulated_clock_needs_an_address_for_every_market(world: Exchanges) -> None:
+    file = world.folder / "bot.toml"
+    file.write_text(f'[exchange]\nbase_url = "{world.exchange.url}"\n[[markets]]\nname = "k"\nexchange = "kraken"\n')
+    done = hourhand("status", "--config", "bot.toml", cwd=world.folder, HOURHAND_CLOCK="@1577836800")
+    assert done.returncode == 2
+    assert "base_url of market k" in done.stderr
