@@ -22,7 +22,7 @@ $(error make $(NEEDS_CANDLES) needs a file of candles: make $(NEEDS_CANDLES) CAN
 endif
 endif
 
-.PHONY: demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article lock clean
+.PHONY: demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article model lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -63,6 +63,9 @@ campaign: .venv/all ## kill the daemon at KILLS random moments and compare its l
 
 article: .venv/all ## the article's whole experiment on CANDLES=file, with its charts, into OUT=folder
 	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),var/article)
+
+model: .venv/all ## the model that is shipped, from CANDLES=file, into OUT=folder
+	$(BIN)/hourhand-train train --candles $(CANDLES) --out $(or $(OUT),runs/shipped) --seed 0
 
 swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them, under a daemon that is killed meanwhile
 	$(BIN)/python -m tests.swap_campaign --promotions $(PROMOTIONS)

@@ -105,7 +105,9 @@ def _candles(prices: Array, volumes: Array) -> list[Candle]:
     ]
 
 
-def bounds(candles: Sequence[Candle], settings: TrainingSettings, draws: int, threads: int) -> Iterator[dict[str, Any]]:
+def measure_bounds(
+    candles: Sequence[Candle], settings: TrainingSettings, draws: int, threads: int
+) -> Iterator[dict[str, Any]]:
     """The default training on each known market, `draws` times, and its model on the hours after: one row each.
 
     `timing_a_year` is its log return over the constant mix of its own exposure, `cost_a_year` its commission as a part
@@ -120,7 +122,7 @@ def bounds(candles: Sequence[Candle], settings: TrainingSettings, draws: int, th
 def judged(
     known: KnownMarket, settings: TrainingSettings, seed: int, threads: int = 1, held_out: int = HELD_OUT
 ) -> dict[str, Any]:
-    """One row of `bounds`."""
+    """One row of `measure_bounds`."""
     cut = len(known.candles) - held_out
     market = Market(known.name, "", 3600, known.candles[:cut])
     chosen = select([market], settings, seed=seed, threads=threads)
