@@ -15,7 +15,7 @@ REGISTRY := $(BIN)/python -c "from pathlib import Path; from bot.model import pr
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch --constraint requirements-torch.txt
 
-NEEDS_CANDLES := $(filter article walk,$(MAKECMDGOALS))
+NEEDS_CANDLES := $(filter article model walk,$(MAKECMDGOALS))
 ifneq ($(NEEDS_CANDLES),)
 ifeq ($(CANDLES),)
 $(error make $(NEEDS_CANDLES) needs a file of candles: make $(NEEDS_CANDLES) CANDLES=btcusd.parquet)
