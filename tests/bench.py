@@ -23,8 +23,8 @@ from bot.service import Poller, replay_candles
 from bot.settings import Settings, load_settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.trading import AccountTerms, Trader, terms_of
-from tests import bench_models
-from tests.harness import poll
+from tests import bench_markets, bench_models
+from tests.harness import poll, resident
 
 BARS = 10_000
 WARMUP = 500
@@ -47,6 +47,7 @@ def main() -> None:
             _ready(settings, now.value)
         _status(here / "daemon.sqlite")
     bench_models.main()
+    bench_markets.main()
 
 
 def _settings(url: str, ledger: Path) -> dict[str, str]:
@@ -111,19 +112,14 @@ def _daemon(environment: dict[str, str], now: "Synchronized[float]", bars: int) 
         poll(poller)
         now.value += 3600
         if bar == bars // 10:
-            early = _resident()
+            early = resident()
     seconds = time.perf_counter() - first
     ledger.close()
     print(
-        f"resident memory of a daemon: {early:.0f} MB after {bars // 10:,} polls, {_resident():.0f} MB after {bars:,}"
+        f"resident memory of a daemon: {early:.0f} MB after {bars // 10:,} polls, {resident():.0f} MB after {bars:,}"
         f" ({1000 * seconds / bars:.1f} ms a poll)",
         flush=True,
     )
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _ready(environment: dict[str, str], now: float) -> None:

@@ -94,7 +94,7 @@ def _await_bar(log: Path, logged: int) -> None:
     """Until the daemon's log has a bar after its first `logged` bytes. It may be
     slow at the start of a page of candles, or have none left: then a life without a bar is what is killed.
     """
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30  # a busy machine takes its time to start a daemon
     while b'"event": "bar"' not in log.read_bytes()[logged:] and time.monotonic() < deadline:
         time.sleep(0.005)
 

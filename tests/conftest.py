@@ -5,11 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 
 from bot.market import Candle, read_candles
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks of pytest
+
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)  # a busy machine fails no test
+hypothesis.settings.load_profile("patient")
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "bitfinex_btcusd_1h.csv"
 

@@ -28,7 +28,7 @@ from bot.trading import AccountTerms, Trader, terms_of
 
 HOUR = 3600
 MARKET = "bitfinex:BTC/USD:1h"
-PROVEN = ("accounts", "models", "candles", "decisions", "fills", "states")
+PROVEN = ("accounts", "account_limits", "models", "candles", "decisions", "fills", "states")
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -215,3 +215,9 @@ def hourhand(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProc
         timeout=60,
         check=False,
     )
+
+
+def resident() -> float:
+    """Resident memory of this process, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -12,6 +12,8 @@ COMMANDS: Final = {
     "train": "train a model",
     "evaluate": "compare a model with its baselines",
     "bounds": "measure the default training on markets whose truth is known",
+    "walkforward": "train before each year, test on it, beside rivals, and judge",
+    "sweep": "try settings, each judged by walk-forward",
     "refresh": "download, train, evaluate, publish, and promote if better",
     "article": "the article's whole experiment, with its charts",
     "bench": "compare the trainer's speed with others'",

@@ -94,6 +94,9 @@ def call(parsed_args: Namespace) -> int:
     if left_out:
         accounts = "".join(f" --account {name}" for name in (main, left_out[0]))
         print(printable(f"too few hours in common: {', '.join(left_out)}; see `hourhand compare{accounts}`"))
+    others = [market.account.name for market in settings.each_market() if market.account.name != main]
+    if others:
+        print(f"other markets: {', '.join(others)}; see `--market {others[0]}`, or `--pool` for all together")
     return 0
 
 

@@ -18,6 +18,8 @@ from bot.settings import PolicySettings, load_settings
 
 _BUSY: Final = "rule:random?turnover=1.0"
 
+_MOST_MARKETS: Final = 20
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of `demo`."""
@@ -26,6 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the ledger, and settings to look at it, in this folder"
     )
+    parser.add_argument("--markets", type=int, default=1, metavar="N", help="trade so many markets in one daemon (1)")
     parser.epilog = (
         "No network, no money, nothing left behind: an exchange on this machine with generated prices, and the daemon\n"
         "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses policy.mode, and\n"
@@ -39,10 +42,12 @@ def call(parsed_args: Namespace) -> int:
     settings = load_settings(parsed_args.config)
     if settings.policy.model == PolicySettings().model:
         settings = replace(settings, policy=replace(settings.policy, model=_BUSY))
+    if not 1 <= parsed_args.markets <= _MOST_MARKETS:
+        raise UsageError(f"demo: --markets is 1 to {_MOST_MARKETS}")
     narrator = Narrator(sys.stderr if parsed_args.json else sys.stdout)
     started = time.monotonic()
     with _folder(parsed_args.keep) as folder, ended_by_signals():
-        result = run_demo(folder, settings, narrator, Scenario())
+        result = run_demo(folder, settings, narrator, Scenario(markets=parsed_args.markets))
     result |= {"seconds": round(time.monotonic() - started, 1), "ledger": str(folder) if parsed_args.keep else None}
     narrator.conclude(result, parsed_args.keep)
     if parsed_args.json:

@@ -10,6 +10,7 @@ from bot.clock import Clock, newest_closed, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import ExchangeError, HourhandError, LedgerError, UsageError
 from bot.ledger import (
+    check_name,
     check_practice,
     is_in_use,
     newest_bar,
@@ -106,6 +107,8 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     try:
         with ledger.reading() as connection:
             check_practice(connection, clock.simulated, clock.now())
+            for trader in traders:
+                check_name(connection, trader.terms.name)
             states = [
                 resume_account(connection, trader, trader.warmup_bars(settings.schedule.warmup_bars))
                 for trader in traders

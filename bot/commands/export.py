@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
+from bot.extras import missing_extra
 from bot.ledger import open_reader, tables
 from bot.output import output_is_full
 
@@ -48,7 +49,7 @@ def call(parsed_args: Namespace) -> int:
     try:
         _WRITERS[form](list(table.columns.keys()), rows, parsed_args.out)
     except OSError as error:
-        raise UsageError(f"export: {parsed_args.out} cannot be written: {error}") from error
+        raise UsageError(f"export: {parsed_args.out} cannot be written: {error.strerror}") from error
     if parsed_args.out is None and output_is_full():
         return 1
     if parsed_args.out is not None:
@@ -84,7 +85,7 @@ def _parquet(columns: Sequence[str], rows: Rows, out: Path | None) -> None:
         import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError("Parquet needs the extra `parquet`: pip install 'hourhand[parquet]'") from error
+        raise missing_extra("Parquet", "parquet") from error
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     pq.write_table(pa.table(dict(zip(columns, map(list, cells), strict=True))), out)
 

@@ -42,7 +42,7 @@ def call(parsed_args: Namespace) -> int:
     try:
         parsed_args.out.write_bytes(text)
     except OSError as error:
-        raise UsageError(f"report: {parsed_args.out} cannot be written: {error}") from error
+        raise UsageError(f"report: {parsed_args.out} cannot be written: {error.strerror}") from error
     result = {"out": str(parsed_args.out), "bytes": len(text)}
     first = account_statistics(histories[0])
     warning = in_sample_warning(first["in_sample_bars"], first["bars"])

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from bot.demo.processes import Line
-from bot.demo.scenario import HOUR, ScenarioResult
+from bot.demo.scenario import HOUR, ScenarioResult, is_bar
+from bot.settings import find_settings
 from bot.trading import MINIMUM, POLICY
 
 _WIDTH: Final = 80
@@ -37,6 +38,8 @@ class Narrator:
     def line(self, line: Line, result: ScenarioResult) -> None:
         """A line of the daemon's log, where it is one of those that are shown: a bar a day, and what is not a bar."""
         event = line["event"]
+        if "market" in line or (event == "bar" and not is_bar(line)):
+            return
         if event == "bar":
             is_news = line["reason"] not in (POLICY, MINIMUM, self._reason)
             self._reason = line["reason"]
@@ -76,7 +79,8 @@ class Narrator:
         else:
             self.console.print("The ledger is kept. Look at it with")
             self.show(f"    hourhand status --config {kept}/bot.toml")
-        self.console.print("\nNext, with real prices and paper money:  hourhand doctor, then hourhand run\n")
+        first = "" if find_settings() else "hourhand init, "
+        self.console.print(f"\nNext, with real prices and paper money:  {first}hourhand doctor, hourhand run\n")
 
     def _bar(self, line: Line) -> None:
         when = line["time"][:16].replace("T", " ")

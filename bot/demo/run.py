@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from bot.demo.chart import chart
 from bot.demo.narrator import Narrator
 from bot.demo.processes import call, timed_doctor
-from bot.demo.scenario import HOUR, Sandbox, Scenario, ScenarioResult, open_sandbox, run_scenario
+from bot.demo.scenario import ACCOUNT, HOUR, Sandbox, Scenario, ScenarioResult, open_sandbox, run_scenario
 from bot.errors import HourhandError
-from bot.ledger import open_reader, reading
+from bot.ledger import open_reader, reading, tables
 from bot.settings import Settings
 from bot.trading import MISSED, SYNTHETIC, Decision
 
@@ -25,7 +27,8 @@ def run_demo(folder: Path, settings: Settings, narrator: Narrator, scenario: Sce
     Raises HourhandError where it could not be run to its end.
     """
     with open_sandbox(folder, settings, scenario) as sandbox:
-        narrator.tell(f"An exchange opens on this machine: generated prices at {sandbox.exchange.url}.")
+        symbols = f" of {scenario.markets} markets" if scenario.markets > 1 else ""
+        narrator.tell(f"An exchange opens on this machine: generated prices{symbols} at {sandbox.exchange.url}.")
         seconds = timed_doctor(sandbox.config, sandbox.still_clock)
         narrator.tell("hourhand doctor finds settings, ledger, model, exchange and clock in order.")
         speed = sandbox.start_clock(seconds)
@@ -37,11 +40,14 @@ def run_demo(folder: Path, settings: Settings, narrator: Narrator, scenario: Sce
         narrator.tell("Two weeks are over.")
         for command in (["status"], ["trades", "--last", str(_TRADES_SHOWN)]):
             narrator.command(" ".join(command), _output(sandbox, *command))
+        if scenario.markets > 1:
+            narrator.command("compare --pool", _output(sandbox, "compare", "--pool"))
         decisions, fills = _rows(sandbox.ledger_url)
         narrator.show(chart(decisions, colours=narrator.colours))
         verdict = json.loads(_output(sandbox, "verify", "--json"))
         narrator.command("verify", "".join(f"{name:<13}{verdict[name]}\n" for name in ("bars", "differences")))
-    return summary(scenario, result, decisions, fills, verdict["differences"])
+        others = _bar_times(sandbox.ledger_url)
+    return summary(scenario, result, decisions, fills, verdict["differences"], others)
 
 
 def _output(sandbox: Sandbox, *command: str) -> str:
@@ -52,19 +58,38 @@ def _output(sandbox: Sandbox, *command: str) -> str:
 
 
 def _rows(url: str) -> tuple[list[Decision], int]:
-    account = Settings().account.name
     ledger = open_reader(url)
     with ledger.reading() as connection:
-        decisions = [stored.decision for stored in reading.read_decisions(connection, account)]
-        fills = len(reading.read_fills(connection, account))
+        decisions = [stored.decision for stored in reading.read_decisions(connection, ACCOUNT)]
+        fills = len(reading.read_fills(connection, ACCOUNT))
     ledger.close()
     return decisions, fills
 
 
+def _bar_times(url: str) -> list[list[int]]:
+    """The decided bars of each account but the first market's."""
+    d = tables.decisions.c
+    ledger = open_reader(url)
+    with ledger.reading() as connection:
+        rows = connection.execute(select(d.account, d.bar_time).where(d.account != ACCOUNT).order_by(d.bar_time))
+        found: dict[str, list[int]] = {}
+        for account, bar_time in rows:
+            found.setdefault(account, []).append(bar_time)
+    ledger.close()
+    return list(found.values())
+
+
 def summary(
-    scenario: Scenario, result: ScenarioResult, decisions: Sequence[Decision], fills: int, differences: int
+    scenario: Scenario,
+    result: ScenarioResult,
+    decisions: Sequence[Decision],
+    fills: int,
+    differences: int,
+    others: Sequence[Sequence[int]] = (),
 ) -> dict[str, Any]:
-    """What happened and what the ledger says of it, held against each other."""
+    """What happened and what the ledger says of it, held against each other. `others` are the decided bars of each
+    further market.
+    """
     times = [decision.bar_time for decision in decisions]
     reasons = Counter(decision.reason for decision in decisions)
     missed = [decision.bar_time for decision in decisions if decision.reason == MISSED]
@@ -84,6 +109,12 @@ def summary(
         "stopped by SIGTERM, between two bars": result.stopped_with == 0,
         "every row derived again, bit for bit": differences == 0,
     }
+    if scenario.markets > 1:
+        checks[f"so it was in {scenario.markets - 1} markets beside it, bar by bar"] = (
+            len(others) == scenario.markets - 1
+            and all(list(bars) == list(range(bars[0], bars[-1] + HOUR, HOUR)) for bars in others)
+            and all(bars[-1] >= result.last - 2 * HOUR for bars in others)
+        )
     newest = decisions[-1]
     return {
         "ok": all(checks.values()),

@@ -15,12 +15,13 @@ from bot.clock import Clock, read_clock, utc
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
 from bot.ledger import open_reader, reading
-from bot.model import provide_shipped, registry
+from bot.model import SHIPPED_POINTER, is_default_pointer, registry
 from bot.settings import Settings
-from bot.simulator import OUTAGE, LoopbackExchange, generate_candles
+from bot.simulator import OUTAGE, LoopbackExchange, beside, generate_candles, market_tables
 from bot.trading import MISSED, SYNTHETIC
 
 HOUR: Final = 3600
+ACCOUNT: Final = Settings().account.name
 PATIENCE_HOURS: Final = 48  # of the demo's daemon: its hours pass too quickly for the settings' fifteen minutes
 OUTAGE_HOURS: Final = 60
 _SEED: Final = 7
@@ -34,12 +35,15 @@ Tell = Callable[[str], object]
 
 
 class Scenario(NamedTuple):
-    """When what happens: `bars` in all; the others in bars from the first one on."""
+    """When what happens: `bars` in all; the others in bars from the first one on. `markets` are traded, of which the
+    story is told of the first.
+    """
 
     bars: int = 336
     outage: int = 72
     kill: int = 200
     hole: int = 290
+    markets: int = 1
 
 
 @dataclass
@@ -70,7 +74,8 @@ class Sandbox:
 
     def start_clock(self, seconds_to_start: float) -> float:
         """Let time run, as fast as a daemon that takes so long to start can follow; how many times too fast."""
-        speed = min(_FASTEST, _RESTART_HOURS * HOUR / seconds_to_start)
+        fastest = _FASTEST / max(1.0, self.scenario.markets / 2)
+        speed = min(fastest, _RESTART_HOURS * HOUR / seconds_to_start)
         start = self.exchange.candles[_BEFORE].bar_time
         self.clock_text = f"@{start}x{speed:.0f}@{time.time():.3f}"
         self.exchange.clock = read_clock(self.clock_text)
@@ -87,18 +92,20 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
     """Open the exchange and write the settings, `bot.toml`, into `folder`; `base` says which model decides."""
     candles = generate_candles(_BEFORE + scenario.bars + _AFTER, _SEED, holes=0.0)
     start = Clock(start=float(candles[_BEFORE].bar_time), speed=0.0, simulated=True)
-    with LoopbackExchange(candles, start) as exchange:
+    others = beside(candles, scenario.markets, _SEED, HOUR)
+    with LoopbackExchange(candles, start, others=others) as exchange:
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
         model = base.policy.model
-        if not registry.is_rule(model):
-            provide_shipped(Path(model))
-            model = str(Path(model).resolve())
+        if registry.is_path(model):
+            pointer = Path(model)
+            is_missing = is_default_pointer(pointer) and not pointer.exists()
+            model = str(SHIPPED_POINTER if is_missing else pointer.resolve())
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
             f"[policy]\nmodel = {json.dumps(model)}\nmode = {json.dumps(base.policy.mode)}\n\n"
             f"[schedule]\nmax_decision_delay_seconds = {PATIENCE_HOURS * HOUR}\n\n"
-            f"[ledger]\nurl = {json.dumps(url)}\n"
+            f"[ledger]\nurl = {json.dumps(url)}\n" + market_tables(list(others))
         )
         yield Sandbox(exchange, config, url, scenario)
 
@@ -109,7 +116,7 @@ def run_scenario(sandbox: Sandbox, tell: Tell, show: Callable[[Line, ScenarioRes
     Raises HourhandError where the daemon falls silent or ends when it should not.
     """
     result = ScenarioResult()
-    killer = ("--point", _POINT, "--bar", str(sandbox.scenario.kill))
+    killer = ("--point", _POINT, "--bar", str(sandbox.scenario.kill * sandbox.scenario.markets))
     with Daemon(sandbox.config, sandbox.clock_text, killer) as daemon:
         reader = _LogReader(daemon, result, show)
         _start(sandbox, reader)
@@ -161,11 +168,11 @@ class _LogReader:
         return None if line is None else self._take(line)
 
     def _take(self, line: Line) -> Line:
-        if line["event"] == "bar":
+        if is_bar(line):
             line["bar_time"] = int(datetime.fromisoformat(line["time"]).timestamp())
             self.result.first = self.result.first or line["bar_time"]
             self.result.bar_lines[line["bar_time"]] += 1
-        else:
+        elif line["event"] != "bar":
             self.result.events[line["event"]] += 1
         self.show(line, self.result)
         return line
@@ -174,12 +181,12 @@ class _LogReader:
 def _start(sandbox: Sandbox, reader: _LogReader) -> None:
     """The first bar says where the two weeks begin: the exchange has them to their end, less one hour."""
     result = reader.result
-    reader.until(_is_bar)
+    reader.until(is_bar)
     result.last = result.first + (sandbox.scenario.bars - 1) * HOUR
     result.hole = result.first + sandbox.scenario.hole * HOUR
     candles = sandbox.exchange.candles
     sandbox.exchange.candles = [c for c in candles if c.bar_time <= result.last and c.bar_time != result.hole]
-    reader.until(lambda line: _is_bar(line) and line["bar_time"] >= result.first + sandbox.scenario.outage * HOUR)
+    reader.until(lambda line: is_bar(line) and line["bar_time"] >= result.first + sandbox.scenario.outage * HOUR)
 
 
 def _outage(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
@@ -191,8 +198,8 @@ def _outage(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
     exchange.fault = None
     result.dark = (went, exchange.clock.now())
     tell(f"The exchange is back. What closed over {PATIENCE_HOURS} hours ago is observed, not traded on.")
-    reader.until(lambda line: _is_bar(line) and line["reason"] == MISSED)
-    reader.until(lambda line: _is_bar(line) and line["reason"] != MISSED)
+    reader.until(lambda line: is_bar(line) and line["reason"] == MISSED)
+    reader.until(lambda line: is_bar(line) and line["reason"] != MISSED)
 
 
 def _kill(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
@@ -202,7 +209,7 @@ def _kill(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
         raise reader.daemon.failure(f"ended by itself with {result.killed_with}")
     ledger = open_reader(sandbox.ledger_url)
     with ledger.reading() as connection:
-        head = reading.read_state(connection, Settings().account.name)
+        head = reading.read_state(connection, ACCOUNT)
         market = Settings().market
         if head is None:
             raise HourhandError("the demo's daemon was killed, and its ledger is empty")
@@ -213,18 +220,19 @@ def _kill(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
 
 
 def _restart(reader: _LogReader, tell: Tell) -> None:
-    line = reader.until(_is_bar)
+    line = reader.until(is_bar)
     reader.result.resumed_at = line["bar_time"]
     tell(f"Started again, it goes on with {_short(line['bar_time'])}, and catches up.")
 
 
 def _hole(reader: _LogReader, tell: Tell) -> None:
-    line = reader.until(lambda line: _is_bar(line) and line["reason"] == SYNTHETIC)
+    line = reader.until(lambda line: is_bar(line) and line["reason"] == SYNTHETIC)
     tell(f"The exchange never had a candle of {_short(line['bar_time'])}: a flat one takes its place.")
 
 
-def _is_bar(line: Line) -> bool:
-    return bool(line["event"] == "bar")
+def is_bar(line: Line) -> bool:
+    """Whether the line is of a bar of the first market."""
+    return bool(line["event"] == "bar" and line.get("account", ACCOUNT) == ACCOUNT)
 
 
 def _short(seconds: float) -> str:

@@ -3,6 +3,7 @@
 Nothing that comes in is believed before it was checked, and every failure says whether trying again helps.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from math import isfinite
@@ -13,6 +14,7 @@ import requests
 from bot.clock import Clock, bar_seconds, newest_closed
 from bot.errors import ExchangeError, ExchangeRefusedError, UnknownSymbolError, UsageError
 from bot.market.candles import BadCandlesError, Candle, validate_candles
+from bot.market.limits import MarketLimits, parse_limits
 from bot.market.transport import Answer, Session, TooLargeError, http_date
 from bot.market.venue import NonsenseError, Venue, hint
 from bot.settings import ExchangeSettings
@@ -21,6 +23,7 @@ REFUSED: Final = frozenset({401, 403, 451})
 MOST_RETRY_AFTER: Final = 3600.0
 _REAL_TIME: Final = 120.0  # a date this close to the machine's own clock was not written by a simulated one
 _USUAL_PAGE: Final = 500
+_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ")
 _DATE_STEP: Final = 1.0  # the header Date has whole seconds
 
 
@@ -107,9 +110,18 @@ class Feed:
             raise ExchangeError(f"{self._settings.id} answers nonsense: it bids {ticker.bid} and asks {ticker.ask}")
         return ticker
 
+    def limits(self) -> MarketLimits:
+        """The market's smallest order and its step, by the exchange's own list."""
+        self._connect()
+        market = self._client.markets[self._settings.symbol]
+        try:
+            return parse_limits(market, self._client.precisionMode)
+        except (TypeError, ValueError) as error:
+            raise ExchangeError(f"{self._settings.id} answers nonsense: limits of {market.get('limits')}") from error
+
     @property
     def first_asked(self) -> float | None:
-        """When the first request began, by the machine's monotonic clock; None where there was none."""
+        """When the first request for the market began, by the machine's monotonic clock; None where there was none."""
         return self._session.first_asked
 
     def cut(self) -> None:
@@ -122,6 +134,7 @@ class Feed:
             return
         settings, venue = self._settings, self._venue
         venue.load(self._load_markets, self._session, self._lacking)
+        self._session.first_asked = None  # the list was for all of them; this market's own turn is yet to come
         number, self._client = venue.list_number, venue.client(self._session)
         if settings.symbol not in self._client.markets:
             self._lacking = number
@@ -179,7 +192,7 @@ class Feed:
         if isinstance(cause, OSError) and not isinstance(
             cause, TooLargeError
         ):  # every error of sockets, and of requests
-            return ExchangeError(f"{name} cannot be reached: {str(cause)[:200]}")
+            return ExchangeError(f"{name} cannot be reached: {_ERRNO.sub('', str(cause))[:200]}")
         problem = str(cause) if isinstance(cause, NonsenseError | TooLargeError) else f"{type(cause).__name__}: {cause}"
         return ExchangeError(f"{name} answers nonsense: {problem[:200]}")
 

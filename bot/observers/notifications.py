@@ -11,10 +11,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bot.clock import Clock, utc
 from bot.errors import LedgerError, UsageError
+from bot.extras import missing_extra
 from bot.ledger import newest_link, open_reader, reading
 from bot.observers.health import span
 from bot.observers.newest import Newest
 from bot.observers.outage import Outage
+from bot.observers.threads import NotSentError
 from bot.settings import Settings
 from bot.trading import MISSED, AccountState, AccountTerms, DecidedBar, Decision, Fill
 
@@ -29,6 +31,9 @@ _OF_A_MARKET: Final = frozenset(
         "exchange_recovered",
         "clock_skew",
         "clock_skew_over",
+        "clock_behind",
+        "clock_behind_over",
+        "model_swapped",
         "stale_feed",
         "stale_feed_over",
         "suspect",
@@ -53,6 +58,8 @@ _TROUBLE: Final = {
     "revision": "the exchange changed a candle that was decided",
     "model_swapped": "another model decides",
     "model_rejected": "a model was refused, the one before trades on",
+    "settings_rejected": "the settings were refused, those before hold",
+    "market_rejected": "a market was refused",
     "ping_down": "the ping URL cannot be reached",
     "ping_up": "the ping URL is reached again",
     "failed": "the daemon ended with an error",
@@ -111,12 +118,15 @@ class Notifier:
         words = ", ".join(_words(key, value) for key, value in detail.items() if key != "market")
         if len(self.newest.of) > 1 and kind in _OF_A_MARKET:
             self._hear()
-            self.waves.setdefault(kind, {})[self.newest.market_of(detail)] = words
+            name = str(detail.get("account", self.newest.market_of(detail)))
+            self.waves.setdefault(kind, {})[name] = words
         else:
             self._say(f"{_TROUBLE[kind]}: {words}")
 
     def tick(self, *, last: bool) -> bool:
-        """Send what there is to say. Raises OSError with Apprise's reason where a service did not take it."""
+        """Send what there is to say. Raises NotSentError with Apprise's reason where a service did not take it, which
+        counts as a message: a service may have delivered what it then refused.
+        """
         self._look()
         due = monotonic() >= self.sent_at + self.settings.notify.every_seconds and self._has_gathered()
         if not (self.lines or self.waves) or not (last or due):
@@ -125,7 +135,10 @@ class Notifier:
             self._say(_wave_line(kind, markets))
         self.waves = {}
         more = [f"and {self.left_out} more before these"] if self.left_out else []
-        self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        try:
+            self._send(f"hourhand {self.account}", "\n".join([*more, *self.lines]))
+        except OSError as error:
+            raise NotSentError(str(error), self.settings.notify.every_seconds) from error
         self.lines.clear()
         self.left_out = 0
         self.sent_at = monotonic()
@@ -279,7 +292,7 @@ def _sender(url: str, number: int) -> Callable[[str, str], None]:
     try:
         import apprise  # noqa: PLC0415 - an extra, and 35 MB that only those who use it should pay for
     except ImportError as error:
-        raise UsageError("notify.urls needs Apprise: pip install 'hourhand[notify]'") from error
+        raise missing_extra("notify.urls", "notify") from error
     services = apprise.Apprise()
     log_capture: Any = apprise.LogCapture
     with log_capture():  # it would print the address, which is a secret

@@ -23,6 +23,14 @@ Event = tuple[str, dict[str, Any]]
 log = structlog.get_logger()
 
 
+class NotSentError(OSError):
+    """A service did not take what was sent; it may not be tried again within `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Observer(Protocol):
     """Receives what the daemon does. `name` appears in events: `NAME_down` and `NAME_up`."""
 
@@ -137,7 +145,8 @@ class _Worker:
                     failures = 0
             except Exception as error:  # noqa: BLE001 - whatever it is, the daemon goes on and tells of it
                 failures += 1
-                not_before = time.monotonic() + retry_wait(failures)
+                least = error.retry_after if isinstance(error, NotSentError) else 0.0
+                not_before = time.monotonic() + max(retry_wait(failures), least)
                 self.results.put(redact(f"{type(error).__name__}: {error}")[:300])
             self.busy_since = None
 

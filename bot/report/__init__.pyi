@@ -21,6 +21,7 @@ from .history import read_histories as read_histories
 from .history import read_history as read_history
 from .intervals import Interval as Interval
 from .intervals import align as align
+from .intervals import block_length as block_length
 from .intervals import pooled as pooled
 from .intervals import pooled_interval as pooled_interval
 from .intervals import total_interval as total_interval

@@ -13,6 +13,7 @@ from bot.service.poller import Poller
 from bot.service.waiter import Waiter
 
 ONCE_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.5  # a market's time begins with its first request, which nothing announces
 
 log = structlog.get_logger()
 
@@ -86,7 +87,8 @@ def poll_once(pollers: Iterable[Poller], waiter: Waiter) -> list[Attempt]:
         for attempt in under_way:
             if attempt.seconds_left() <= 0:
                 attempt.advance()
-        waiter.wait(min((attempt.seconds_left() for attempt in under_way if not attempt.over), default=0.0))
+        left = min((attempt.seconds_left() for attempt in under_way if not attempt.over), default=0.0)
+        waiter.wait(min(left, _LOOK_SECONDS))
     for attempt in attempts:
         if not attempt.over:
             attempt.discard()

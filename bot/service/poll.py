@@ -11,7 +11,7 @@ class Poll:
         self.poller, self.bars = poller, 0
         self._waiter, self._steps = waiter, poller.steps()
         self._answer: Answer | None = None
-        self._discarded = False
+        self.discarded = False
 
     @property
     def waits(self) -> bool:
@@ -24,7 +24,7 @@ class Poll:
         Raises what `Poller.steps` raises, which ends the poll, too. Not to be called while it `waits`.
         """
         answer, self._answer = self._answer, None
-        if self._discarded:
+        if self.discarded:
             return True
         try:
             if answer is not None and answer.error is not None:
@@ -40,7 +40,7 @@ class Poll:
 
     def discard(self) -> None:
         """Decide nothing more. It is over as soon as a request that is under way has ended."""
-        self._discarded = True
+        self.discarded = True
         self._steps.close()
         if self.waits:
             self.poller.feed.cut()

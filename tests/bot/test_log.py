@@ -23,7 +23,7 @@ def _logging_as_it_was(log_lines: list[Any]) -> Iterator[None]:  # noqa: ARG001 
 
 def bars(count: int) -> list[DecidedBar]:
     candles = generate_candles(10 + count, seed=5, holes=0, quiet=0)
-    account = new_account_state(Trader(AccountTerms("main", MARKET), model_of(1)), candles[:10], candles[10].bar_time)
+    account = new_account_state(Trader(AccountTerms("main", MARKET), model_of(1)), candles[:10], candles[10])
     made = []
     for candle in candles[10:]:
         made.append(account.decide(candle))

@@ -1,5 +1,7 @@
 """`hourhand-train train`: from candles to a model's folder."""
 
+from __future__ import annotations
+
 import argparse
 import math
 import os
@@ -9,15 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from bot import __version__
 from bot.clock import timeframe_of
@@ -25,26 +24,17 @@ from bot.console import add_json, print_result
 from bot.errors import UsageError
 from bot.market import fill_gaps
 from bot.model import Model, NetworkSpec, build_model, features, save_model
-from training.article import ppo as article
+from training import article, learner, selection
 from training.commands.common import utc_date
+from training.commands.screen import Screen
 from training.data import Market, load_markets, numbers, sha256, within
-from training.learner import (
-    Metrics,
-    Progress,
-    Reached,
-    TrainingSettings,
-    article_windows,
-    learn,
-    load_checkpoint,
-    load_training_settings,
-    one_thread,
-    save_checkpoint,
-)
-from training.selection import check_candles, member_settings, select
+
+if TYPE_CHECKING:
+    from training.article import Episode
+    from training.learner import Progress, Reached, TrainingSettings
 
 PRESETS: Final = ("default", "article", "bench")
 _ARTICLE_WINDOW: Final = 500
-_LINE_SECONDS: Final = 10.0
 _USUAL_PACE: Final = 80_000  # hours a second that one process gets through
 _FEWEST_WINDOWS: Final = 64  # of one process's minibatch: with fewer, calls cost more than what they compute
 
@@ -155,10 +145,10 @@ def _train_article(parsed_args: argparse.Namespace, markets: Sequence[Market]) -
     episodes = parsed_args.episodes or math.ceil(
         (parsed_args.steps or article.EPISODES * _ARTICLE_WINDOW) / _ARTICLE_WINDOW
     )
-    with one_thread(), _Screen(episodes * _ARTICLE_WINDOW) as screen:
+    with learner.one_thread(), Screen(episodes * _ARTICLE_WINDOW) as screen:
         began = time.perf_counter()
 
-        def progress(number: int, episode: article.Episode) -> None:
+        def progress(number: int, episode: Episode) -> None:
             stats = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
             screen.show(number * _ARTICLE_WINDOW, time.perf_counter() - began, stats)
 
@@ -184,7 +174,7 @@ def _recipe(parsed_args: argparse.Namespace, markets: Sequence[Market], settings
         "seed": parsed_args.seed,
         "device": parsed_args.device,
         "package_version": __version__,
-        "torch_version": str(torch.__version__),
+        "torch_version": version("torch"),
         "settings": msgspec.to_builtins(settings),
     }
 
@@ -202,8 +192,8 @@ def _train(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> Outcom
     count = settings.blocks.count
     threads = 1 if parsed_args.device.startswith("cuda") else min(parsed_args.threads or _cores(), count)
     _check_device(parsed_args.device)
-    check_candles(markets, settings)
-    lasting = member_settings(settings)
+    selection.check_candles(markets, settings)
+    lasting = selection.member_settings(settings)
     hours = lasting.iterations * lasting.steps_per_iteration
     candles = sum(len(market.candles) for market in markets)
     sys.stderr.write(
@@ -215,14 +205,14 @@ def _train(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> Outcom
     folder = _folder(parsed_args)
     done = dict.fromkeys(range(count), 0)
     began = time.perf_counter()
-    with _tensorboard(folder / "tensorboard", parsed_args.tensorboard) as board, _Screen(count * hours) as screen:
+    with _tensorboard(folder / "tensorboard", parsed_args.tensorboard) as board, Screen(count * hours) as screen:
 
         def report(number: int, reached: Reached, progress: Progress) -> None:
             done[number] = reached.iterations * lasting.steps_per_iteration
             screen.show(sum(done.values()), time.perf_counter() - began, progress._asdict())
             board(done[number], progress, f"member-{number + 1}/")
 
-        chosen = select(
+        chosen = selection.select(
             markets,
             settings,
             seed=parsed_args.seed,
@@ -252,10 +242,10 @@ def _train_bench(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> 
     per_iteration = settings.steps_per_iteration
     recipe = {**_recipe(parsed_args, markets, settings), "threads": threads}
     folder = _folder(parsed_args)
-    state, start = load_checkpoint(folder, recipe)
+    state, start = learner.load_checkpoint(folder, recipe)
     with ExitStack() as stack:
-        metrics = stack.enter_context(Metrics(folder, start.iterations))
-        screen = stack.enter_context(_Screen(settings.iterations * per_iteration, start.iterations * per_iteration))
+        metrics = stack.enter_context(learner.Metrics(folder, start.iterations))
+        screen = stack.enter_context(Screen(settings.iterations * per_iteration, start.iterations * per_iteration))
         board = stack.enter_context(_tensorboard(folder / "tensorboard", parsed_args.tensorboard))
 
         def report(reached: Reached, progress: Progress, learning_rate: float) -> None:
@@ -264,15 +254,15 @@ def _train_bench(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> 
             screen.show(steps, reached.seconds, progress._asdict())
             board(steps, progress)
 
-        weights, reached = learn(
-            partial(article_windows, numbers(candles)),
+        weights, reached = learner.learn(
+            partial(learner.article_windows, numbers(candles)),
             settings,
             seed=parsed_args.seed,
             threads=threads,
             device=parsed_args.device,
             start=(state, start),
             report=report,
-            keep=lambda tensors, reached: save_checkpoint(folder, tensors, recipe, reached),
+            keep=lambda tensors, reached: learner.save_checkpoint(folder, tensors, recipe, reached),
         )
     net, steps, profit = settings.network, reached.iterations * per_iteration, float(np.mean(reached.profits))
     reached_by = {"steps": steps, "updates": reached.updates, "episode_profit_last100": profit}
@@ -282,7 +272,7 @@ def _train_bench(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> 
 
 
 def _settings(parsed_args: argparse.Namespace) -> TrainingSettings:
-    settings = load_training_settings(parsed_args.config, parsed_args.preset)
+    settings = learner.load_training_settings(parsed_args.config, parsed_args.preset)
     steps = (
         parsed_args.steps
         or (parsed_args.episodes and parsed_args.episodes * settings.windows.length)
@@ -310,6 +300,8 @@ def _check(settings: TrainingSettings, threads: int, candles: int) -> None:
 
 
 def _check_device(device: str) -> None:
+    import torch  # noqa: PLC0415 - an extra, and slow to load
+
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -331,33 +323,3 @@ def _tensorboard(folder: Path, wanted: bool) -> Iterator[Callable[..., None]]:  
         yield write
     finally:
         writer.close()
-
-
-class _Screen:
-    """Progress on standard error: a bar where that is a terminal, a line now and then where it is not."""
-
-    def __init__(self, steps: int, done: int = 0) -> None:
-        self._console = Console(stderr=True)
-        columns = (BarColumn(20), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
-        self._bar = Bar(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task("", total=steps, completed=done)
-        self._steps, self._shown = steps, 0.0
-
-    def show(self, steps: int, seconds: float, stats: dict[str, float]) -> None:
-        """Steps and seconds of training so far, and what to tell of the last iteration."""
-        now = time.perf_counter()
-        pace = steps / seconds
-        names = ("profit", "buys", "sells", "entropy", "kl", "explained_variance")
-        text = "  ".join(f"{name.replace('_', ' ')} {stats[name]:.3g}" for name in names if name in stats)
-        line = f"{steps:,} steps  {pace:,.0f}/s  {text}"
-        self._bar.update(self._task, completed=steps, description=line)
-        if self._bar.disable and (now - self._shown > _LINE_SECONDS or steps >= self._steps):
-            self._shown = now
-            sys.stderr.write(f"{line}  {(self._steps - steps) / pace:.0f} s left\n")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()

@@ -13,3 +13,5 @@ from .markets import hours_share as hours_share
 from .markets import load_markets as load_markets
 from .markets import stretches as stretches
 from .markets import within as within
+from .peers import read_any as read_any
+from .peers import read_series as read_series

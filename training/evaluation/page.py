@@ -69,7 +69,7 @@ def write_page(path: Path, done: "Evaluation", result: Mapping[str, Any]) -> Non
     try:
         path.write_text(_page(done, result), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error}") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _page(done: "Evaluation", result: Mapping[str, Any]) -> str:

@@ -29,16 +29,19 @@ class Checks(NamedTuple):
 
     `pbo` is the probability of backtest overfitting, `deflated_sharpe` the probability that the Sharpe ratio of the
     timing is more than the best of as many trials by chance, `spa_p_value` the p-value of Hansen's test that no
-    candidate beats the baseline.
+    candidate beats the baseline. `in_sample_bars` counts those that the policy learned from.
     """
 
     pbo: float | None = None
     deflated_sharpe: float | None = None
     spa_p_value: float | None = None
+    in_sample_bars: int = 0
 
     def objections(self) -> list[str]:
         """The figures that speak against it, in words."""
         told = []
+        if self.in_sample_bars:
+            told.append(f"the model learned from {self.in_sample_bars:,} of these bars")
         if self.pbo is not None and self.pbo >= 0.5:
             told.append(f"the best of the candidates was as often below the median afterwards (PBO {self.pbo:.2f})")
         if self.deflated_sharpe is not None and self.deflated_sharpe <= 1 - SIGNIFICANCE:

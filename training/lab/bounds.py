@@ -10,7 +10,7 @@ from bot.market import Candle
 from bot.model import BUY, SELL, Array, Model
 from bot.trading import Rules
 from training.data import Market, numbers
-from training.evaluation import HOURS_A_YEAR, Runs, log_returns, mix_values, policy_runs, scripted_runs, span_of
+from training.evaluation import HOURS_A_YEAR, Runs, log_returns, mix_values, planned_runs, policy_runs, span_of
 from training.learner import TrainingSettings
 from training.selection import select
 
@@ -147,6 +147,6 @@ def _after(known: KnownMarket, cut: int, model: Model) -> dict[str, Any]:
         "exposure": round(float(runs.shares.mean()), 4),
     }
     if known.up is not None:
-        best = scripted_runs(span, rules, np.where(known.up[cut:], BUY, SELL)[:, None])
+        best = planned_runs(span, rules, np.where(known.up[cut:], BUY, SELL)[:, None])
         row["found"] = round(timing(runs) / timing(best), 4)
     return row

@@ -137,3 +137,19 @@ def test_no_command_and_no_log_line_repeats_an_escape_sequence(folder: Path) -> 
     assert done.stdout.count("\\x1b[31m") == 2, done
     assert done.stderr.count("\\x1b[31m") == 3, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_no_error_shows_python_or_a_secret(folder: Path) -> None:
+    lines = ["$H export candles --out nowhere/x.csv", "$H report --out nowhere/x.html"]
+    lines += [
+        "$H status postgresql://user:Zqsecret@host/db",
+        "HOURHAND_EXCHANGE__BASE_URL=http://127.0.0.1:9 $H doctor",
+    ]
+    done = shell(folder, "; ".join(lines))
+    said = done.stdout + done.stderr
+    assert "x.csv cannot be written: No such file or directory\n" in said
+    assert "x.html cannot be written: No such file or directory\n" in said
+    assert "unrecognized arguments: postgresql://***@host/db\n" in said
+    assert "bitfinex cannot be reached: Connection refused" in said
+    assert "Errno" not in said
+    assert "Zqsecret" not in said

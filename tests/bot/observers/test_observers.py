@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from bot.clock import Clock
 from bot.observers import Observers
 from bot.observers.setup import make_observers
+from bot.observers.threads import NotSentError
 from bot.trading import AccountState, DecidedBar
 from tests.harness import HOUR, model_of, settings_of, world_of
 
@@ -84,6 +86,22 @@ def test_one_that_hangs_or_fails_delays_no_bar_and_no_other(tmp_path: Path) -> N
         assert down["stuck_down"]["error"] == "no answer in 0 s"
     free.set()
     observers.close(WAIT)
+
+
+def test_what_was_not_sent_is_not_sent_again_before_its_time() -> None:
+    class Refused(Odd):
+        def tick(self, *, last: bool) -> bool:
+            self.ticked.put(last)
+            self.tried.put(time.monotonic())
+            raise NotSentError("refused", 3.0)
+
+        tried: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    odd = Refused("odd")
+    observers = Observers([odd])
+    first, second = (odd.tried.get(timeout=30) for _ in range(2))
+    observers.close(0.0)
+    assert second - first >= 3.0  # the first wait after a failure is 2 s at most
 
 
 def test_an_outage_is_told_once_and_its_end_too() -> None:

@@ -1,6 +1,7 @@
 """`hourhand compare`: accounts beside each other, over the hours that all of them decided."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,14 +80,14 @@ def test_an_account_that_spoils_the_comparison_is_left_out_and_named(capsys: pyt
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_table_fits_the_terminal_and_no_cell_is_cut(tmp_path: Path, width: int) -> None:
-    environ = environment(PYTHONPATH=str(ROOT), COLUMNS=str(width), TERM="dumb")
+    environ = environment(PYTHONPATH=str(ROOT), COLUMNS=str(width), TERM="xterm")
     command = f"{sys.executable} -m bot compare --account main --account early"
     done = subprocess.run(
         ["script", "-qec", command, "/dev/null"],
         cwd=tmp_path, env=environ | {"HOURHAND_LEDGER__URL": f"sqlite:///{tmp_path}/ledger.sqlite"},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()]
     table = lines[1:5]
     assert max(map(len, lines[1:])) <= max(width, 62)
     assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout

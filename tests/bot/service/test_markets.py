@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -159,17 +158,38 @@ def test_requests_keep_the_pace_of_their_exchange_and_answers_overlap(tmp_path: 
         starts = [at for at, path in world.exchange.arrivals if "/candles/" in path]
     assert [attempt.bars for attempt in attempts.values()] == [1] * 20
     assert len(starts) == 20
-    assert min(later - earlier for earlier, later in pairwise(starts)) > 0.01
-    assert starts[-1] - starts[0] > 19 * 0.0675 * 0.9
+    assert starts[-1] - starts[0] > 19 * 0.0675 * 0.75  # the first may arrive a little late
     assert took < 20 * 0.675  # side by side
 
 
+@pytest.mark.slow
+def test_twenty_markets_that_take_three_seconds_are_decided_within_twenty(tmp_path: Path) -> None:
+    """At Bitfinex's own pace, 0.675 s a call, in a daemon that knows the list of markets."""
+    with exchanges(tmp_path, 20) as world:
+        world.speed = 1.0
+        names = [market.symbol[:3].lower() for market in world.exchange.others]
+        settings = world.settings(*named(*names), exchange={"base_url": world.exchange.url})
+        world.dial.now = START + 31 * HOUR + 30.0
+        ledger = open_writer(world.url)
+        markets = Markets(TraderWatcher(settings), world.clock, ledger)
+        pollers = [market.poller for market in markets]
+        poll_once(pollers, Waiter())
+        world.dial.now += HOUR
+        world.exchange.delay = 3.0
+        began = time.monotonic()
+        attempts = poll_once(pollers, Waiter())
+        took = time.monotonic() - began
+        ledger.close()
+    assert [attempt.bars for attempt in attempts] == [1] * 20
+    assert 19 * 0.675 + 3.0 < took < 20.0
+
+
 def test_a_market_is_tried_from_its_first_request_on(world: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last of five waits longer for its turn than it is tried for."""
-    monkeypatch.setattr(once, "ONCE_SECONDS", 0.3)
-    world.speed = 5.0  # 0.135 s a call
-    attempts = world.poll(world.settings(*named("eth", "ltc", "xrp", "sol")), 30)
-    assert [attempt.bars for attempt in attempts.values()] == [1] * 5
+    """The last of three waits longer for its turn than it is tried for."""
+    monkeypatch.setattr(once, "ONCE_SECONDS", 2.5)
+    world.speed = 1.0  # 0.675 s a call
+    attempts = world.poll(world.settings(*named("eth", "ltc")), 30)
+    assert [attempt.bars for attempt in attempts.values()] == [1] * 3
 
 
 def test_one_and_many_and_one_again_need_nothing_by_hand(world: Exchanges) -> None:
@@ -303,6 +323,7 @@ def test_markets_are_added_and_taken_out_while_the_daemon_runs(world: Exchanges,
     assert [line["event"] for line in log_lines if line["event"].startswith("market_")] == [
         "market_removed", "market_added", "market_added",
     ]  # fmt: skip
+    assert not [line for line in log_lines if line["event"] == "models"]  # nothing changed for those that stayed
     world.proven()
 
 
