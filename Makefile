@@ -15,14 +15,15 @@ REGISTRY := $(BIN)/python -c "from pathlib import Path; from bot.model import pr
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch --constraint requirements-torch.txt
 
-NEEDS_CANDLES := $(filter article walk,$(MAKECMDGOALS))
+NEEDS_CANDLES := $(filter article model walk,$(MAKECMDGOALS))
 ifneq ($(NEEDS_CANDLES),)
 ifeq ($(CANDLES),)
 $(error make $(NEEDS_CANDLES) needs a file of candles: make $(NEEDS_CANDLES) CANDLES=btcusd.parquet)
 endif
 endif
 
-.PHONY: demo setup test test-slow test-all coverage check format bench campaign load screenshots swaps soak walk article lock clean
+.PHONY: docs pictures demo setup test test-slow test-all coverage check format bench campaign load screenshots swaps soak walk \
+	article model lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -39,6 +40,12 @@ test-slow: .venv/all ## killed daemons, the report in a browser, the commands in
 	$(PYTEST) -m slow
 
 test-all: test test-slow ## every test
+
+docs: .venv/all ## the documentation as a site, into var/site
+	$(BIN)/python -m mkdocs build
+
+pictures: .venv/all ## the demo and the report as the documents show them (needs chromium)
+	$(BIN)/python -m tests.pictures
 
 coverage: .venv/all ## which lines the tests run, those of the daemons that they start too
 	$(BIN)/coverage erase
@@ -63,6 +70,9 @@ campaign: .venv/all ## kill the daemon at KILLS random moments and compare its l
 
 article: .venv/all ## the article's whole experiment on CANDLES=file, with its charts, into OUT=folder
 	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),var/article)
+
+model: .venv/all ## the model that is shipped, from CANDLES=file, into OUT=folder
+	$(BIN)/hourhand-train train --candles $(CANDLES) --out $(or $(OUT),runs/shipped) --seed 0
 
 swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them, under a daemon that is killed meanwhile
 	$(BIN)/python -m tests.swap_campaign --promotions $(PROMOTIONS)

@@ -57,7 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--pool adds up the timing of an equal part in each market, with an interval that resamples the same hours in\n"
         "all of them, and says after how many years, at this pace, a timing of E a year (in log return) is told from\n"
         "nothing: at 95 %, four times in five.\n\n"
-        "example: hourhand compare --account main --account shadow-07fc8e0940da1ce8\n"
+        "example: hourhand compare --account main --account shadow-6f73603cc3da1d6e\n"
         "         hourhand compare --pool"
     )
 
@@ -94,6 +94,9 @@ def call(parsed_args: Namespace) -> int:
     if left_out:
         accounts = "".join(f" --account {name}" for name in (main, left_out[0]))
         print(printable(f"too few hours in common: {', '.join(left_out)}; see `hourhand compare{accounts}`"))
+    others = [market.account.name for market in settings.each_market() if market.account.name != main]
+    if others:
+        print(f"other markets: {', '.join(others)}; see `--market {others[0]}`, or `--pool` for all together")
     return 0
 
 

@@ -12,7 +12,16 @@ from bot.clock import Clock, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import LedgerError
 from bot.ledger import model_performance, open_reader, reading
-from bot.model import Pointer, load_model, manifest_of, provide_shipped, read_pointer, registry
+from bot.model import (
+    Pointer,
+    load_model,
+    manifest_of,
+    named_model,
+    provide_shipped,
+    read_pointer,
+    registry,
+    shipped_ids,
+)
 from bot.settings import Settings
 from bot.trading import dry_run
 
@@ -23,7 +32,7 @@ _OUTCOMES: Final = {
     "unchanged": "the registry has this model already; nothing is changed",
 }
 _SUMMARIES: Final = {
-    "list": "every model, which is current, and since when",
+    "list": "every model, which is current, and since when; also those that this version ships",
     "show": "one model: what it is, how it was trained and evaluated, how it did live",
     "publish": "check a model's folder and copy it into the registry",
     "promote": "make a model current; a running daemon changes to it between two bars",
@@ -41,12 +50,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         add_config(action)
         add_json(action)
         if name == "publish":
-            action.add_argument("model", type=Path, metavar="DIR", help="a folder with model.json and its weights")
+            action.add_argument("model", metavar="DIR", help="a folder with model.json and its weights, or rule:NAME")
         elif name in ("show", "promote", "shadow", "unshadow"):
             action.add_argument("model", metavar="ID", help="a model_id, or the first digits of one")
-        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 07fc8e0940da1ce8")
+        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 6f73603cc3da1d6e")
         action.epilog = f"example: hourhand models {name}{example}"
-    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote 07fc8e0940da1ce8"
+    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote 6f73603cc3da1d6e"
 
 
 def call(parsed_args: Namespace) -> int:
@@ -65,6 +74,9 @@ def _list(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
     for row in rows:
         row["since"] = utc(row["since"]) if row["since"] else None
     current = next((row["model_id"] for row in rows if row["role"] == "current"), None)
+    not_copied = sorted(set(shipped_ids()) - {row["model_id"] for row in rows})  # of a newer version of hourhand
+    empty = {"since": None, "trained": None, "problem": None}
+    rows += [{"model_id": model_id, "role": "shipped", **empty} for model_id in not_copied]
     if parsed_args.json:
         print_result({"current": current, "models": rows}, as_json=True)
     else:
@@ -103,7 +115,8 @@ def _publish(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
                 connection, settings.market, newest - _DRY_RUN_BARS * settings.bar, newest
             )
         ledger.close()
-    model = load_model(parsed_args.model)
+    name = parsed_args.model
+    model = load_model(Path(name)) if registry.is_path(name) else named_model(name)
     dry_run(model, recent)
     outcome = registry.publish(Path(settings.policy.model), model)
     if parsed_args.json:

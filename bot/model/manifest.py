@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -16,13 +16,16 @@ from bot.errors import ModelError
 from bot.model import features as feature_sets
 from bot.model.actions import ACTIONS
 from bot.model.behaviour import behaviour_of
+from bot.model.code import CodeManifest, InstalledSpec, deciding_part, find_policy, kind_of
 from bot.model.features import Features
+from bot.model.installed import installed_policy, settled_behaviour
 from bot.model.network import Network, NetworkPolicy, NetworkSizes
 from bot.model.policy import Policy
 from bot.model.rules import parse_rule
 
 WEIGHTS: Final = "weights.safetensors"
 MANIFEST: Final = "model.json"
+_MOST_MEMBERS: Final = 20
 _LARGEST_WEIGHT: Final = 1e6  # no training gets there, and no arithmetic on smaller ones overflows
 
 
@@ -43,8 +46,9 @@ class FeaturesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`model.json` of a network, format 1. `network`, `features`, `actions` and `account_scaling` decide what the
-    weights do; `training` and `evaluation` tell where they come from and how they did.
+    """`model.json` of networks. `network`, `features`, `actions` and `account_scaling` decide what the weights do;
+    `training` and `evaluation` tell where they come from and how they did. Format 1 is one network; format 2 also says
+    how many `members` are averaged, and the name of a weight begins with its member's number, as in `0/fc1.weight`.
     """
 
     format: int
@@ -54,33 +58,21 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: FeaturesSpec
     actions: tuple[str, str, str] = ACTIONS
     account_scaling: Literal["initial"] = "initial"
+    members: int | msgspec.UnsetType = msgspec.UNSET
     training: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
 
 
-class RuleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`model.json` of a rule, format 2; its weights are empty. `rule`, its text, `behaviour`, the SHA-256 of what it
-    does on fixed candles, and `actions` decide what the model does.
-    """
-
-    format: int
-    model_id: str
-    weights_sha256: str
-    rule: str
-    behaviour: str
-    actions: tuple[str, str, str] = ACTIONS
-    training: dict[str, Any] = {}
-    evaluation: dict[str, Any] = {}
-
-
-AnyManifest = Manifest | RuleManifest
+AnyManifest = Manifest | CodeManifest
 
 
 class _Kind(msgspec.Struct, frozen=True):
     """What tells the kinds of manifests apart."""
 
     format: int
-    rule: str | None = None
+    rule: Any = None
+    policy: Any = None
+    members: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,32 +98,70 @@ def build_model(
 
     Raises ModelError where the weights do not fit the network and the features.
     """
+    return _built(tensors, network, features, msgspec.UNSET, training, evaluation)
+
+
+def build_ensemble(
+    members: Sequence[Mapping[str, np.ndarray]],
+    network: NetworkSpec,
+    features: Features,
+    *,
+    training: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+) -> Model:
+    """The model that averages several networks of the same sizes, from the weights of each. Raises as `build_model`."""
+    tensors = {f"{n}/{name}": tensor for n, member in enumerate(members) for name, tensor in member.items()}
+    return _built(tensors, network, features, len(members), training, evaluation)
+
+
+def _built(
+    tensors: Mapping[str, np.ndarray],
+    network: NetworkSpec,
+    features: Features,
+    members: int | msgspec.UnsetType,
+    training: Mapping[str, Any] | None,
+    evaluation: Mapping[str, Any] | None,
+) -> Model:
     seen = FeaturesSpec(features.name, feature_sets.fingerprint(features.name))
     weights = save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())})
     manifest = Manifest(
-        format=1,
-        model_id=_identity(_network_deciding(network, seen), tensors),
+        format=1 if members is msgspec.UNSET else 2,
+        model_id=_identity(_network_deciding(network, seen, members), tensors),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         network=network,
         features=seen,
+        members=members,
         training=dict(training or {}),
         evaluation=dict(evaluation or {}),
     )
     return parse_model(weights, _text(manifest))
 
 
-def rule_model(text: str) -> Model:
-    """The model of a rule, from text such as `mix?share=0.5`. Raises ModelError as `parse_rule`."""
+def rule_model(
+    text: str, *, training: Mapping[str, Any] | None = None, evaluation: Mapping[str, Any] | None = None
+) -> Model:
+    """The model of a rule, from text such as `mix?share=0.5`; `training` tells how it was chosen.
+
+    Raises ModelError as `parse_rule`.
+    """
     rule, policy = parse_rule(text)
-    behaviour, weights = behaviour_of(policy), save_tensors({})
-    manifest = RuleManifest(
-        format=2,
-        model_id=_identity(_rule_deciding(rule, behaviour), {}),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-        rule=rule,
-        behaviour=behaviour,
-    )
-    return Model(manifest.model_id, policy, weights, manifest.weights_sha256, _text(manifest))
+    provenance = {"training": dict(training or {}), "evaluation": dict(evaluation or {})}
+    return _code_model(policy, behaviour_of(policy), {"rule": rule, **provenance})
+
+
+def installed_model(name: str) -> Model:
+    """The model of an installed package's policy. Raises ModelError as `installed_policy` and `settled_behaviour`."""
+    found = installed_policy(name)
+    spec = InstalledSpec(found.name, found.package, found.version)
+    return _code_model(found.policy, settled_behaviour(found), {"policy": spec})
+
+
+def _code_model(policy: Policy, behaviour: str, parts: dict[str, Any]) -> Model:
+    weights = save_tensors({})
+    sha256 = hashlib.sha256(weights).hexdigest()
+    manifest = CodeManifest(format=2, model_id="", weights_sha256=sha256, behaviour=behaviour, **parts)
+    manifest = msgspec.structs.replace(manifest, model_id=_identity(deciding_part(manifest), {}))
+    return Model(manifest.model_id, policy, weights, sha256, _text(manifest))
 
 
 def parse_model(weights: bytes, manifest: str) -> Model:
@@ -142,8 +172,10 @@ def parse_model(weights: bytes, manifest: str) -> Model:
     if hashlib.sha256(weights).hexdigest() != spec.weights_sha256:
         raise ModelError(f"{WEIGHTS} is not the file that {MANIFEST} describes: its SHA-256 differs")
     tensors = _tensors(weights)
-    if isinstance(spec, RuleManifest):
-        policy, deciding = _rule(spec, tensors)
+    if isinstance(spec, CodeManifest):
+        if tensors:
+            raise ModelError(f"{WEIGHTS} has weights, and a policy that is code has none")
+        policy, deciding = find_policy(spec), deciding_part(spec)
     else:
         policy, deciding = _network(spec, tensors)
     model_id = _identity(deciding, tensors)
@@ -166,29 +198,35 @@ def attach_evaluation(model: Model, evaluation: Mapping[str, Any]) -> Model:
 def describe(model: Model) -> str:
     """What kind of model it is, in a few words: `rule mix?band=0.15&share=0.5`, `network on the features returns`."""
     manifest = manifest_of(model)
-    if isinstance(manifest, RuleManifest):
-        return f"rule {manifest.rule}"
-    return f"network on the features {manifest.features.name}"
+    if isinstance(manifest, CodeManifest):
+        return kind_of(manifest)
+    if manifest.members is msgspec.UNSET:
+        return f"network on the features {manifest.features.name}"
+    return f"average of {manifest.members} networks on the features {manifest.features.name}"
 
 
 def trained_timeframe(model: Model) -> str | None:
-    """The timeframe of the bars that a network learned from, hourly where its manifest does not say; None for a rule,
-    which fits any.
+    """The timeframe of the bars that a network learned from, hourly where its manifest does not say; None for a policy
+    that is code, which fits any.
     """
     manifest = manifest_of(model)
-    return None if isinstance(manifest, RuleManifest) else str(manifest.training.get("timeframe", "1h"))
+    return None if isinstance(manifest, CodeManifest) else str(manifest.training.get("timeframe", "1h"))
 
 
 def _decode(manifest: str) -> AnyManifest:
     try:
         kind = msgspec.json.decode(manifest, type=_Kind)
-        if kind.format == 1:
+        given = [part is not None for part in (kind.rule, kind.policy, kind.members)]
+        if (kind.format == 1 and not any(given)) or (kind.format == 2 and given == [False, False, True]):
             return msgspec.json.decode(manifest, type=Manifest)
-        if kind.format == 2 and kind.rule is not None:
-            return msgspec.json.decode(manifest, type=RuleManifest)
+        if kind.format == 2 and sum(given[:2]) == 1 and not given[2]:
+            return msgspec.json.decode(manifest, type=CodeManifest)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ModelError(f"{MANIFEST} is not a model's manifest: {error}") from error
-    raise ModelError(f"{MANIFEST} has format {kind.format}; this version reads format 1, and format 2 of a rule")
+    raise ModelError(
+        f"{MANIFEST} has format {kind.format} and describes nothing that this version knows: it reads networks of "
+        "format 1, and averages of networks, rules and installed policies of format 2"
+    )
 
 
 def _text(manifest: AnyManifest) -> str:
@@ -205,29 +243,15 @@ def _identity(deciding: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
     return digest.hexdigest()[:16]
 
 
-def _rule_deciding(rule: str, behaviour: str) -> dict[str, Any]:
-    return {"format": 2, "rule": rule, "behaviour": behaviour, "actions": ACTIONS}
-
-
-def _network_deciding(network: NetworkSpec, features: FeaturesSpec) -> dict[str, Any]:
-    return {
-        "format": 1,
+def _network_deciding(network: NetworkSpec, features: FeaturesSpec, members: int | msgspec.UnsetType) -> dict[str, Any]:
+    several = {} if members is msgspec.UNSET else {"members": members}
+    return several | {
+        "format": 2 if several else 1,
         "network": msgspec.to_builtins(network),
         "features": msgspec.to_builtins(features),
         "actions": ACTIONS,
         "account_scaling": "initial",
     }
-
-
-def _rule(spec: RuleManifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy, dict[str, Any]]:
-    rule, policy = parse_rule(spec.rule)
-    if rule != spec.rule:
-        raise ModelError(f"{MANIFEST} has the rule {spec.rule}, which is written {rule}")
-    if tensors:
-        raise ModelError(f"{WEIGHTS} has weights, and a rule has none")
-    if behaviour_of(policy) != spec.behaviour:
-        raise ModelError(f"the rule {rule} decides otherwise here than where the model was made")
-    return policy, _rule_deciding(spec.rule, spec.behaviour)
 
 
 def _network(spec: Manifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy, dict[str, Any]]:
@@ -237,8 +261,17 @@ def _network(spec: Manifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy,
     if not (1 <= spec.network.fc1 <= 4096 and 1 <= spec.network.lstm <= 4096):
         raise ModelError(f"{MANIFEST} has a network with layers of {spec.network.fc1} and {spec.network.lstm}")
     sizes = _sizes(spec.network, features)
-    _check_tensors(tensors, sizes)
-    return NetworkPolicy(features, Network.from_weights(sizes, tensors)), _network_deciding(spec.network, spec.features)
+    if spec.members is msgspec.UNSET:
+        prefixes: tuple[str, ...] = ("",)
+    elif 1 <= spec.members <= _MOST_MEMBERS:
+        prefixes = tuple(f"{n}/" for n in range(spec.members))
+    else:
+        raise ModelError(f"{MANIFEST} has {spec.members} members, and a model has 1 to {_MOST_MEMBERS}")
+    _check_tensors(tensors, {prefix + name: shape for prefix in prefixes for name, shape in sizes.shapes().items()})
+    networks = tuple(
+        Network.from_weights(sizes, {name: tensors[prefix + name] for name in sizes.shapes()}) for prefix in prefixes
+    )
+    return NetworkPolicy(features, networks), _network_deciding(spec.network, spec.features, spec.members)
 
 
 def _sizes(network: NetworkSpec, features: Features) -> NetworkSizes:
@@ -255,10 +288,10 @@ def _tensors(weights: bytes) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _check_tensors(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> None:
+def _check_tensors(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> None:
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    if shapes != sizes.shapes():
-        wrong = sorted(set(shapes.items()) ^ set(sizes.shapes().items()))
+    if shapes != wanted:
+        wrong = sorted(set(shapes.items()) ^ set(wanted.items()))
         raise ModelError(f"{WEIGHTS} does not hold the weights of this network: {wrong[0][0]} does not fit")
     for name, tensor in tensors.items():
         if tensor.dtype not in (np.float32, np.float64):

@@ -34,7 +34,7 @@ def ask_to_resume(settings: Settings, accounts: Iterable[str]) -> None:
 def pause_pointer(settings: Settings) -> Path:
     """The path beside which a market's pauses are kept: its pointer, the default one where a rule decides."""
     name = settings.policy.model
-    return Path(PolicySettings().model if registry.is_rule(name) else name)
+    return Path(name if registry.is_path(name) else PolicySettings().model)
 
 
 def _pointers(settings: Settings) -> list[Path]:

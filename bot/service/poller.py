@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -9,7 +10,7 @@ import structlog
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
-from bot.market import Candle, Feed, is_confirmed_by, is_near, reconcile
+from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.waiter import Request
@@ -86,18 +87,14 @@ class Poller:
         """What people call the market: the name of its main account."""
         return self.account_states[0].trader.terms.name
 
-    @property
-    def traders(self) -> list[Trader]:
-        """The accounts' traders, the main one first."""
-        return [account.trader for account in self.account_states]
-
     def use(self, traders: Sequence[Trader]) -> None:
         """Go on with these traders from their accounts' last bars in the ledger. Call it between two polls."""
         with self.ledger.reading() as connection:
             for trader in traders:
                 check_name(connection, trader.terms.name)
-            self.account_states = [resume_account(connection, trader, self.schedule.warmup_bars) for trader in traders]
+            self.account_states = [resume_account(connection, trader, self._warmup_bars(trader)) for trader in traders]
             self._paused = {t.terms.name for t in traders if reading.is_paused(connection, t.terms.name)}
+        self.traders = list(traders)  # as they were given: an account with an initial share may not be opened yet
         self._in_sync = True
 
     def steps(self) -> Steps:
@@ -123,6 +120,7 @@ class Poller:
         self._watch.check_age(fetched[-1], has_accounts=self._has_accounts())
         self._watch.check_suspect(reconciled.suspect, has_accounts=self._has_accounts())
         self._watch.check_revisions(self.ledger, reconciled.revisions)
+        yield from self._fetch_limits()
         stored_times = {candle.bar_time for candle in stored}
         work = self._work(reconciled.run, stored_times)
         quote = yield from self._quote(work.todo)
@@ -167,7 +165,7 @@ class Poller:
         newest = newest_closed(self.clock.now(), self.bar)
         first = min([*decided, newest]) - (reconcile.OVERLAP - 1) * self.bar
         if len(decided) < len(self.account_states):
-            bars = self.schedule.warmup_bars + _SPARE_BARS
+            bars = max(map(self._warmup_bars, self.traders)) + _SPARE_BARS
             first = min(first, newest - bars * self.bar)
         return max(0, first)
 
@@ -195,21 +193,37 @@ class Poller:
 
     # ---- deciding
 
+    def _warmup_bars(self, trader: Trader) -> int:
+        return trader.warmup_bars(self.schedule.warmup_bars)
+
     def _work(self, run: Sequence[Candle], stored: set[int]) -> _Work:
         """What is due. A new account begins at the newest candle, warmed up on those before it."""
         newest = run[-1].bar_time
-        warmup = run[max(0, len(run) - 1 - self.schedule.warmup_bars) : -1]
+        beginning = [account.trader for account in self.account_states if account.bar_time is None]
+        wanted = max(map(self._warmup_bars, beginning), default=0)
+        warmup = _before_last(run, wanted)
         states = [
-            new_account_state(account.trader, warmup, run[-1]) if account.bar_time is None else account
+            new_account_state(account.trader, _before_last(run, self._warmup_bars(account.trader)), run[-1])
+            if account.bar_time is None
+            else account
             for account in self.account_states
         ]
-        begins = any(account.bar_time is None for account in states)
-        if begins and len(warmup) < self.schedule.warmup_bars:
-            log.warning("short_warmup", bars=len(warmup), wanted=self.schedule.warmup_bars)
+        begins = bool(beginning)
+        if begins and len(warmup) < wanted:
+            log.warning("short_warmup", bars=len(warmup), wanted=wanted)
         decided = [newest - self.bar if account.bar_time is None else account.bar_time for account in states]
         oldest = min(decided)
         early = [c for c in warmup if begins and c.bar_time not in stored and c.bar_time <= oldest]
         return _Work(states, decided, [candle for candle in run if candle.bar_time > oldest], early)
+
+    def _fetch_limits(self) -> Asking:
+        """Have the exchange's limits for new accounts that are to keep to them."""
+        if any(account.trader.lacks_limits for account in self.account_states):
+            limits: MarketLimits = yield self.feed.limits
+            self.account_states = [
+                replace(account, trader=account.trader.with_limits(limits)) if account.trader.lacks_limits else account
+                for account in self.account_states
+            ]
 
     def _decide(
         self, work: _Work, stored: set[int], gaps: Sequence[tuple[int, int]], quote: Quote | None
@@ -337,3 +351,8 @@ def log_bar(bar: DecidedBar) -> None:
         stocks=round(d.stocks, 8),
         hold_value=round(d.hold_value, 2),
     )
+
+
+def _before_last(run: Sequence[Candle], bars: int) -> Sequence[Candle]:
+    """The `bars` candles before the newest one, or as many as there are."""
+    return run[max(0, len(run) - 1 - bars) : -1]

@@ -43,7 +43,7 @@ def configured_accounts(settings: Settings) -> list[str]:
 
     Raises ModelError where the registry's pointer cannot be read.
     """
-    if not registry.is_rule(settings.policy.model):
+    if registry.is_path(settings.policy.model):
         provide_shipped(Path(settings.policy.model))
     names: list[str] = []
     for market in settings.each_market():
@@ -184,7 +184,7 @@ def _challengers(settings: Settings) -> list[tuple[str, str, str]]:
         (entry.name, entry.model, entry.mode or mode) for entry in settings.challengers
     ]
     pointer = Path(settings.policy.model)
-    if not registry.is_rule(settings.policy.model) and not pointer.is_dir():
+    if registry.is_path(settings.policy.model) and not pointer.is_dir():
         account = settings.account.name
         owner = "" if account == AccountSettings().name else f"{account}-"
         shadows = read_pointer(pointer).shadows

@@ -109,7 +109,7 @@ class Figures:
 
     def models(self) -> dict[str, Any]:
         """The registry's models, and which is current; none where a rule decides."""
-        if registry.is_rule(self.settings.policy.model):
+        if not registry.is_path(self.settings.policy.model):
             return {"current": None, "models": []}
         pointer = Path(self.settings.policy.model)
         key = (registry.signature(pointer), tuple(registry.model_ids(pointer)))

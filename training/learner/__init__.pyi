@@ -5,13 +5,16 @@ from .checkpoint import save_checkpoint as save_checkpoint
 from .ppo import Learner as Learner
 from .ppo import Progress as Progress
 from .ppo import Sum as Sum
+from .ppo import article_windows as article_windows
 from .ppo import compute_targets as compute_targets
 from .ppo import losses as losses
 from .ppo import objective as objective
+from .ppo import timing_windows as timing_windows
 from .rollout import collect as collect
 from .run import learn as learn
 from .run import one_thread as one_thread
 from .settings import DEFAULT_FILE as DEFAULT_FILE
 from .settings import TrainingSettings as TrainingSettings
 from .settings import load_training_settings as load_training_settings
+from .settings import parse as parse
 from .workers import WorkerPool as WorkerPool

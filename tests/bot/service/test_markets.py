@@ -323,6 +323,7 @@ def test_markets_are_added_and_taken_out_while_the_daemon_runs(world: Exchanges,
     assert [line["event"] for line in log_lines if line["event"].startswith("market_")] == [
         "market_removed", "market_added", "market_added",
     ]  # fmt: skip
+    assert not [line for line in log_lines if line["event"] == "models"]  # nothing changed for those that stayed
     world.proven()
 
 
