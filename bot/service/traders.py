@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from msgspec.structs import replace
 
 from bot.errors import HourhandError, ModelError, UsageError
-from bot.model import Model, model_folder, named_model, provide_shipped, read_pointer, registry, trained_timeframe
+from bot.model import Model, model_folder, named_model, read_pointer, registry, trained_timeframe
 from bot.settings import AccountSettings, Settings
 from bot.trading import Trader, terms_of
 
@@ -39,16 +40,14 @@ def load_traders(settings: Settings) -> list[Trader]:
 
 def configured_accounts(settings: Settings) -> list[str]:
     """The names of the accounts of the settings, the main one first, then the challengers and shadows of each market.
-    No model is loaded.
-
-    Raises ModelError where the registry's pointer cannot be read.
+    No model is loaded; a registry that cannot be read has no shadows.
     """
-    if registry.is_path(settings.policy.model):
-        provide_shipped(Path(settings.policy.model))
     names: list[str] = []
     for market in settings.each_market():
-        names += [market.account.name, *(name for name, _, _ in _challengers(market))]
-    return names
+        names += [market.account.name, *(entry.name for entry in market.challengers)]
+        with suppress(ModelError):
+            names += [name for name, _, _ in _challengers(market)]
+    return list(dict.fromkeys(names))
 
 
 def require_timeframe(model: Model, settings: Settings) -> None:

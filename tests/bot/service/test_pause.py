@@ -122,6 +122,7 @@ def test_a_pause_holds_for_the_next_run(tmp_path: Path) -> None:
             "HOURHAND_CLOCK": f"@{world.dial.now}",
             "HOURHAND_LEDGER__URL": world.url,
             "HOURHAND_SCHEDULE__WARMUP_BARS": "20",
+            "HOURHAND_POLICY__MODEL": "rule:hold",
         }
         assert hourhand("pause", cwd=tmp_path, **env).returncode == 0
         done = hourhand("run", "--once", cwd=tmp_path, **env)
