@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from bot.clock import newest_closed
 from bot.ledger import open_writer
-from bot.model import load_model, registry
+from bot.model import registry
 from tests.bot.web.server import wait_for
 from tests.harness import HOUR, environment
 from tests.ledgers import two_models, write_ledger
@@ -53,12 +53,11 @@ def shoot(browser: Browser, url: str, folder: Path, name: str, *, whole: bool) -
 
 @contextmanager
 def world() -> Iterator[str]:
-    """A server over a ledger of half a year that a daemon seems to hold, with the shipped models; its address."""
+    """A server over a ledger of half a year that a daemon seems to hold, with small models; its address."""
     with tempfile.TemporaryDirectory(prefix="hourhand-shots-") as name:
         folder = Path(name)
         pointer = folder / "models" / "current"
-        models = [load_model(path.parent) for path in sorted(Path("bot/model/shipped").glob("*/model.json"))]
-        models = (models + two_models())[:2]
+        models = two_models()
         for model in models:
             registry.publish(pointer, model)
             registry.promote(pointer, model.model_id, time.time() - 9 * 86_400)
