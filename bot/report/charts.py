@@ -33,6 +33,7 @@ _DATE_STEPS: Final = (
     12 * _MONTH,
 )
 _DATES: Final = 9  # labels under a chart at most
+_LAST_LABEL: Final = 0.97  # of the width; one further right would stand out of the page
 _TICK_PIXELS: Final = 45
 _LIFT_PIXELS: Final = 9
 
@@ -195,6 +196,7 @@ def _dates(bar_times: NDArray[np.int64]) -> str:
         ahead = range(begun.year * 12, begun.year * 12 + 12 * 60, every)
         starts = (int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()) for month in ahead)
         times = [time for time in starts if first <= time <= last]
+    times = [time for time in times if (time - first) <= _LAST_LABEL * (last - first)]
     places = ((f"{(time - first) / max(last - first, 1):.1%}", datetime.fromtimestamp(time, UTC)) for time in times)
     labels = "".join(f'<span style="left:{left}">{time:{form}}</span>' for left, time in places)
     return f'<div class="x">{labels}</div>'
