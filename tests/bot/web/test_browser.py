@@ -147,7 +147,7 @@ def test_ten_years_are_shown_and_become_finer_when_zoomed(page: Page) -> None:
     page.locator("[data-chart=price] .canvas").focus()
     for _ in range(16):
         page.keyboard.press("+")
-    page.wait_for_function("() => charts.data().bars < 20000")
+    page.wait_for_function(f"() => charts.data().bars < {BARS // 4}")
     shown = page.evaluate("() => charts.data().bars / charts.data().times.length")
     assert shown < coarse[1] / coarse[0]
 
