@@ -3,38 +3,52 @@
 #   docker build --target training --tag hourhand-training .     the bot, and what retraining needs
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-FROM ${PYTHON_IMAGE} AS build
+# What the locks list, each file held against its hash: built again only where a lock changes.
+FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/hourhand
 ENV PATH=/opt/hourhand/bin:$PATH
 WORKDIR /src
-COPY pyproject.toml requirements-daemon.lock README.md LICENSE ./
+COPY requirements-daemon.lock ./
 RUN pip install --require-hashes --no-deps --requirement requirements-daemon.lock
-COPY bot bot
-COPY training training
-RUN pip install --no-deps --no-build-isolation .
 
-FROM build AS build-training
+FROM dependencies AS dependencies-training
 # PyTorch's own index: builds without CUDA, which are gigabytes smaller.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY requirements-training.lock requirements-torch.txt ./
 RUN pip install --require-hashes --no-deps --requirement requirements-training.lock \
     && pip install --extra-index-url "${TORCH_INDEX}" --requirement requirements-torch.txt
 
+# The source, in a layer of its own on top of them.
+FROM dependencies AS build
+COPY pyproject.toml README.md LICENSE ./
+COPY config config
+COPY bot bot
+COPY training training
+RUN pip install --no-deps --no-build-isolation .
+
+FROM dependencies-training AS build-training
+COPY pyproject.toml README.md LICENSE ./
+COPY config config
+COPY bot bot
+COPY training training
+RUN pip install --no-deps --no-build-isolation .
+
 FROM ${PYTHON_IMAGE} AS base
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data hourhand
+# /data is the only place that can be written: the ledger, the registry, and what `report --out` and `export --out` make.
 ENV PATH=/opt/hourhand/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    HOURHAND_CONFIG=/app/config/bot.toml \
     HOURHAND_LEDGER__URL=sqlite:////data/ledger.sqlite \
     HOURHAND_POLICY__MODEL=/data/models/current \
     HOURHAND_REFRESH__FOLDER=/data/refresh
-# The settings that are found without --config: /app/config/bot.toml.
-WORKDIR /app
-COPY config config
-# A named volume that is new begins with what the image has there: the shipped model, and the right owner.
+COPY config /app/config
+# A named volume that is new begins with what the image has there: the shipped models, and the right owner.
 COPY --chown=10001:10001 bot/model/shipped /data/models
 RUN chown 10001:10001 /data
+WORKDIR /data
 USER 10001:10001
 VOLUME /data
 
@@ -46,7 +60,9 @@ CMD ["hourhand-train", "refresh"]
 
 FROM base AS daemon
 COPY --from=build /opt/hourhand /opt/hourhand
-# Healthy is whoever decided a bar lately, not whoever lives.
-HEALTHCHECK --interval=60s --timeout=10s --start-period=120s --retries=3 CMD ["hourhand", "health"]
+ENV HOURHAND_HEALTH__PORT=9464
+# Healthy is whoever decided a bar lately, not whoever lives. The daemon's own server says so; a shell asks it.
+HEALTHCHECK --interval=60s --timeout=10s --start-period=120s --retries=3 CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/$HOURHAND_HEALTH__PORT && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [ \"$code\" = 200 ]"]
 STOPSIGNAL SIGTERM
 CMD ["hourhand", "run"]

@@ -22,7 +22,7 @@ $(error make $(NEEDS_CANDLES) needs a file of candles: make $(NEEDS_CANDLES) CAN
 endif
 endif
 
-.PHONY: demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article lock clean
+.PHONY: docs pictures demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -39,6 +39,12 @@ test-slow: .venv/all ## killed daemons, the report in a browser, the commands in
 	$(PYTEST) -m slow
 
 test-all: test test-slow ## every test
+
+docs: .venv/all ## the documentation as a site, into var/site
+	$(BIN)/python -m mkdocs build
+
+pictures: .venv/all ## the demo and the report as the documents show them (needs chromium)
+	$(BIN)/python -m tests.pictures
 
 coverage: .venv/all ## which lines the tests run, those of the daemons that they start too
 	$(BIN)/coverage erase

@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from bot import __version__
+from bot.completion import complete, words_to_complete
 from bot.errors import HourhandError, UsageError
+from bot.extras import extras_required
 from bot.output import tolerant_streams
 from bot.redact import one_line, redact
 
 _INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
+    "init": "write settings and the shipped model into this folder, to begin with",
     "run": "the daemon: poll, decide and trade on paper until stopped",
     "status": "the account now: balance, coins, value, and whether the daemon keeps up",
     "health": "whether bars are decided in time, as a sentence and an exit code",
@@ -31,6 +34,7 @@ COMMANDS: Final = {
     "doctor": "check settings, ledger, model, exchange and clock",
     "simulate": "serve an exchange on this machine to practise on, with faults to switch on",
     "demo": "everything at once, offline, in about a minute",
+    "completion": "print what bash, zsh or fish needs to complete these commands",
 }
 
 
@@ -86,7 +90,8 @@ def dispatch(
     Only the subcommand that was called is loaded: `load_command(name)` returns what adds its arguments and sets the
     default `run` to a function from parsed arguments to an exit code.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    completing = words_to_complete() if argv is None else None
+    words = completing or list(sys.argv[1:] if argv is None else argv)
     with tolerant_streams() as output:
         code = _run(parser, summaries, load_command, words)
         output.flush()
@@ -109,8 +114,10 @@ def _run(
         if words[:1] == [name]:
             load_command(name)(command)
     try:
+        complete(parser)
         parsed_args = parser.parse_args(words)
-        return int(parsed_args.run(parsed_args))
+        with extras_required(parser.prog):
+            return int(parsed_args.run(parsed_args))
     except HourhandError as error:
         _print_error(parser, str(error))
         return error.exit_code

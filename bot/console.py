@@ -18,7 +18,10 @@ from bot.settings import Settings, load_settings
 def add_config(parser: ArgumentParser) -> None:
     """`--config FILE`."""
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings (default: hourhand.toml, else config/bot.toml)"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings (default: HOURHAND_CONFIG, hourhand.toml, config/bot.toml, the user's configuration folder)",
     )
 
 

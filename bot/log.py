@@ -1,24 +1,53 @@
-"""Logging: lines for people on a terminal, JSON elsewhere, always on standard error."""
+"""Logging: lines for people on a terminal, JSON elsewhere, always on standard error, and in a file where wanted."""
 
 import io
+import json
 import logging
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 import structlog
 
 from bot.clock import utc
+from bot.errors import UsageError
 from bot.redact import printable, redact_values
 
+FILE_BYTES: Final = 10 * 2**20
+OLD_FILES: Final = 5
 _ALWAYS: Final = ("timestamp", "level", "event", "reason", "close", "value", "excess")  # of a bar, however narrow it is
 _PREFIX: Final = 34  # characters of time and level
 
 
-def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
-    """Send structlog's lines to standard error, stamped with `now()`; for people where that is a terminal."""
+def add_log_options(parser: ArgumentParser) -> None:
+    """`-q`, `-v` and `--log-file FILE`."""
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-q", "--quiet", dest="log_level", action="store_const", const=logging.WARNING, default=logging.INFO,
+        help="log only what is wrong",
+    )  # fmt: skip
+    loudness.add_argument(
+        "-v", "--verbose", dest="log_level", action="store_const", const=logging.DEBUG, help="log every poll as well"
+    )
+    parser.add_argument(
+        "--log-file",
+        type=Path,
+        metavar="FILE",
+        help=f"log to this file, too, as JSON; at {FILE_BYTES // 2**20} MB it becomes FILE.1; {OLD_FILES} are kept",
+    )
+
+
+def set_up(
+    now: Callable[[], float], *, level: int = logging.INFO, file: Path | None = None, people: bool | None = None
+) -> None:
+    """Send structlog's lines of `level` and above to standard error, stamped with `now()`, for people where that is a
+    terminal; and to `file`. Raises UsageError where that cannot be written.
+    """
 
     def stamp(_logger: Any, _method: str, line: Any) -> Any:
         return {"timestamp": utc(now()), **line}
@@ -41,10 +70,11 @@ def set_up(now: Callable[[], float], *, people: bool | None = None) -> None:
             structlog.processors.format_exc_info,
             _redacted,
             _readable_time,
+            *([_to_file(file)] if file else []),
             *([_printable, _readable_bar] if for_people else []),  # JSON escapes control characters itself
             render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,
     )
@@ -65,6 +95,28 @@ class _Stderr(io.TextIOBase):
         """Flush, or not."""
         with suppress(OSError, ValueError):
             sys.stderr.flush()
+
+
+class _LogFile(RotatingFileHandler):
+    """A file that is renamed when it is full; a full disk loses lines and nothing else."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """Lose the line."""
+
+
+def _to_file(path: Path) -> Callable[[Any, str, Any], Any]:
+    """A processor that writes each line to the file and hands it on."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = _LogFile(path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--log-file {path} cannot be written: {error.strerror}") from error
+
+    def write(_logger: Any, _method: str, line: Any) -> Any:
+        handler.handle(logging.makeLogRecord({"msg": json.dumps(line, default=repr)}))
+        return line
+
+    return write
 
 
 def _redacted(_logger: Any, _method: str, line: Any) -> Any:

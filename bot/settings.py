@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from bot.clock import bar_seconds
 from bot.errors import UsageError
+from bot.places import anchor_paths, folder_of
 
 PREFIX: Final = "HOURHAND_"
 NOT_SETTINGS: Final = frozenset({"HOURHAND_CLOCK", "HOURHAND_CONFIG"})
@@ -66,6 +67,7 @@ class AccountSettings(RuleSettings, frozen=True, forbid_unknown_fields=True):
     name: Text = "main"
     initial_share: Share | None = None
     fill: Literal["close", "quote"] = "close"
+    limits: Literal["own", "exchange"] = "own"
     slippage_bps: Slippage = 0.0
 
 
@@ -210,17 +212,29 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(replace(one, name=one.name + suffix, markets=()) for one in joining)
 
 
+_PATHS: Final = {
+    ("ledger", "url"): LedgerSettings().url,
+    ("policy", "model"): PolicySettings().model,
+    ("refresh", "folder"): RefreshSettings().folder,
+}
+
+
 def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of `file` (None: the one that `find_settings` names), overridden by the environment.
 
-    `HOURHAND_<SECTION>__<KEY>` beats the file. Raises UsageError that names the key where one is unknown, of another
-    type or out of range, and the file where it cannot be read.
+    `HOURHAND_<SECTION>__<KEY>` beats the file. Relative paths of the file, its defaults included, count from its folder
+    (from the parent where that is `config/`), those of the environment from the current folder. Raises UsageError that
+    names the key where one is unknown, of another type or out of range, and the file where it cannot be read.
     """
     for name, value in environment.items():
         if name.startswith(PREFIX) and not _is_utf8(name + value):
             raise UsageError(f"settings: the environment's {name.encode(errors='replace').decode()} is not UTF-8")
     path = file or find_settings(environment)
     tables = {} if path is None else read_toml(path, path)
+    if path is not None:
+        overridden = {name.removeprefix(PREFIX).lower() for name in environment}
+        paths = {key: default for key, default in _PATHS.items() if "__".join(key) not in overridden}
+        anchor_paths(tables, folder_of(path), paths)
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             _override(tables, name, value)

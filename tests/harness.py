@@ -28,7 +28,7 @@ from bot.trading import AccountTerms, Trader, terms_of
 
 HOUR = 3600
 MARKET = "bitfinex:BTC/USD:1h"
-PROVEN = ("accounts", "models", "candles", "decisions", "fills", "states")
+PROVEN = ("accounts", "account_limits", "models", "candles", "decisions", "fills", "states")
 
 Rows = dict[str, list[tuple[Any, ...]]]
 

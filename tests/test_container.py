@@ -4,13 +4,14 @@ import fnmatch
 import json
 import os
 import re
+import socket
 import subprocess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from bot.cli import COMMANDS
 from bot.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +54,15 @@ def test_the_daemons_image_has_no_torch_and_is_the_default() -> None:
     assert last("training", "COPY") == "--from=build-training /opt/hourhand /opt/hourhand"
 
 
+@pytest.mark.parametrize("stage", ["build", "build-training"])
+def test_dependencies_are_layers_of_their_own_before_the_source(stage: str) -> None:
+    steps = stages()[stage]
+    source = steps.index(("COPY", "pyproject.toml README.md LICENSE ./"))
+    installed = [rest for word, rest in steps[source:] if word == "RUN"]
+    assert installed == ["pip install --no-deps --no-build-isolation ."]
+    assert not any("bot" in rest.split() or "config" in rest.split() for word, rest in steps[:source] if word == "COPY")
+
+
 @pytest.mark.parametrize("stage", ["daemon", "training"])
 def test_the_process_is_not_root_and_hears_its_signals(stage: str) -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", last(stage, "USER"))
@@ -61,15 +71,37 @@ def test_the_process_is_not_root_and_hears_its_signals(stage: str) -> None:
     assert not any(word == "ENTRYPOINT" for word, _ in stages()[stage])
 
 
-def test_it_is_healthy_by_its_bars() -> None:
-    assert json.loads(last("daemon", "HEALTHCHECK").partition(" CMD ")[2]) == ["hourhand", "health"]
-    assert "health" in COMMANDS
+@pytest.mark.parametrize(("status", "code"), [("200 OK", 0), ("503 Service Unavailable", 1), (None, 1)])
+def test_it_is_healthy_by_its_bars(status: str | None, code: int) -> None:
+    """The health check is a shell that asks the daemon's own server: no Python is started for it."""
+    command = json.loads(last("daemon", "HEALTHCHECK").partition(" CMD ")[2])
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                with connection.makefile("rb") as lines:
+                    asked.extend(iter(lines.readline, b"\r\n"))
+                connection.sendall(f"HTTP/1.0 {status}\r\n\r\nsaid\n".encode())
+
+        if status is None:
+            server.close()
+        else:
+            Thread(target=answer).start()
+        environment = {"PATH": os.environ["PATH"], "HOURHAND_HEALTH__PORT": str(port)}
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=30)
+    assert done.returncode == code
+    assert asked == ([b"GET /healthz HTTP/1.0\r\n"] if status else [])
 
 
 def test_its_environment_is_made_of_settings() -> None:
     environment = dict(
         re.findall(r"(HOURHAND_\w+)=(\S+)", " ".join(rest for word, rest in stages()["daemon"] if word == "ENV"))
     )
+    assert environment.pop("HOURHAND_CONFIG") == "/app/config/bot.toml"
+    assert environment["HOURHAND_HEALTH__PORT"] == "9464"
     services = composition()["services"]
     settings = load_settings(ROOT / "config/bot.toml", environment | services["daemon"]["environment"])
     assert settings.ledger.url == "sqlite:////data/ledger.sqlite"
@@ -135,8 +167,8 @@ def test_a_round_of_retraining_that_fails_is_seen(code: int, tmp_path: Path) -> 
 
 
 def test_the_images_hold_what_the_locks_say() -> None:
-    for stage, lock in (("build", "daemon"), ("build-training", "training")):
-        run = last(stage, "RUN") if stage == "build-training" else " ".join(r for w, r in stages()[stage] if w == "RUN")
+    for stage, lock in (("dependencies", "daemon"), ("dependencies-training", "training")):
+        run = last(stage, "RUN")
         assert f"--require-hashes --no-deps --requirement requirements-{lock}.lock" in run
 
 

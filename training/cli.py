@@ -11,6 +11,8 @@ COMMANDS: Final = {
     "candles": "describe a file of candles",
     "train": "train a model",
     "evaluate": "compare a model with its baselines",
+    "walkforward": "train before each year, test on it, beside rivals, and judge",
+    "sweep": "try settings, each judged by walk-forward",
     "refresh": "download, train, evaluate, publish, and promote if better",
     "article": "the article's whole experiment, with its charts",
     "bench": "compare the trainer's speed with others'",

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
+from bot.extras import missing_extra
 from bot.ledger import open_reader, tables
 from bot.output import output_is_full
 
@@ -84,7 +85,7 @@ def _parquet(columns: Sequence[str], rows: Rows, out: Path | None) -> None:
         import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError("Parquet needs the extra `parquet`: pip install 'hourhand[parquet]'") from error
+        raise missing_extra("Parquet", "parquet") from error
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     pq.write_table(pa.table(dict(zip(columns, map(list, cells), strict=True))), out)
 

@@ -12,7 +12,17 @@ from bot.clock import Clock, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import LedgerError, ModelError
 from bot.ledger import model_performance, open_reader, reading
-from bot.model import Pointer, describe, load_model, manifest_of, provide_shipped, read_pointer, registry
+from bot.model import (
+    Pointer,
+    describe,
+    load_model,
+    manifest_of,
+    named_model,
+    provide_shipped,
+    read_pointer,
+    registry,
+    shipped_ids,
+)
 from bot.settings import Settings
 from bot.trading import dry_run
 
@@ -23,7 +33,7 @@ _OUTCOMES: Final = {
     "unchanged": "the registry has this model already; nothing is changed",
 }
 _SUMMARIES: Final = {
-    "list": "every model, which is current, and since when",
+    "list": "every model, which is current, and since when; also those that this version ships",
     "show": "one model: what it is, how it was trained and evaluated, how it did live",
     "publish": "check a model's folder and copy it into the registry",
     "promote": "make a model current; a running daemon changes to it between two bars",
@@ -41,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         add_config(action)
         add_json(action)
         if name == "publish":
-            action.add_argument("model", type=Path, metavar="DIR", help="a folder with model.json and its weights")
+            action.add_argument("model", metavar="DIR", help="a folder with model.json and its weights, or rule:NAME")
         elif name in ("show", "promote", "shadow", "unshadow"):
             action.add_argument("model", metavar="ID", help="a model_id, or the first digits of one")
         example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 07fc8e0940da1ce8")
@@ -74,6 +84,9 @@ def _list(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
         role = "current" if model_id == current else "shadow" if model_id in shadows else ""
         since = utc(pointer.since) if pointer and model_id == current and pointer.since else None
         rows.append({"model_id": model_id, "role": role, "since": since, "trained": trained, "problem": problem})
+    not_copied = sorted(set(shipped_ids()) - {row["model_id"] for row in rows})  # of a newer version of hourhand
+    empty = {"since": None, "trained": None, "problem": None}
+    rows += [{"model_id": model_id, "role": "shipped", **empty} for model_id in not_copied]
     if parsed_args.json:
         print_result({"current": current, "models": rows}, as_json=True)
     else:
@@ -112,7 +125,8 @@ def _publish(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
                 connection, settings.market, newest - _DRY_RUN_BARS * settings.bar, newest
             )
         ledger.close()
-    model = load_model(parsed_args.model)
+    name = parsed_args.model
+    model = load_model(Path(name)) if registry.is_path(name) else named_model(name)
     dry_run(model, recent)
     outcome = registry.publish(Path(settings.policy.model), model)
     if parsed_args.json:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from bot.commands.account_option import add_market, market_settings
 from bot.console import add_config, add_json, print_result, progress, read_settings
-from bot.errors import UsageError
-from bot.ledger import account_summary, check_name, mark_practice, open_writer
+from bot.errors import LedgerError, UsageError
+from bot.ledger import account_summary, check_name, mark_practice, open_reader, open_writer, read_terms
 from bot.market import read_candles
-from bot.model import in_sample_warning, named_model
+from bot.model import Model, in_sample_warning, named_model
 from bot.service import replay_candles, require_timeframe
+from bot.settings import Settings
 from bot.trading import Trader, terms_of
 
 
@@ -33,6 +34,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def _trader(settings: Settings, model: Model) -> Trader:
+    """The settings' trader, with the exchange's limits that the daemon's ledger has for its account, if any."""
+    trader = Trader(terms_of(settings), model, settings.policy.mode, settings.account.initial_share)
+    if not trader.lacks_limits:
+        return trader
+    try:
+        ledger = open_reader(settings.ledger.url)
+    except LedgerError:
+        return trader
+    with ledger.reading() as connection:
+        opened = read_terms(connection, trader.terms.name)
+    ledger.close()
+    limits = opened.rules.limits if opened and opened.market == trader.terms.market else None
+    return trader if limits is None else trader.with_limits(limits)
+
+
 def call(parsed_args: Namespace) -> int:
     """Replay, and print how it went."""
     every, _ = read_settings(parsed_args)
@@ -47,7 +64,7 @@ def call(parsed_args: Namespace) -> int:
         with ledger.writing() as connection:
             mark_practice(connection, practice=True, now=math.inf)
             check_name(connection, settings.account.name)
-        trader = Trader(terms_of(settings), model, settings.policy.mode, settings.account.initial_share)
+        trader = _trader(settings, model)
         with progress("replay", len(candles)) as update:
             result = replay_candles(ledger, trader, candles, parsed_args.warmup, update)
         with ledger.reading() as connection:

@@ -7,7 +7,7 @@ from typing import Any
 from bot.clock import Clock
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.ledger import mark_practice, open_writer
-from bot.log import set_up
+from bot.log import add_log_options, set_up
 from bot.observers import Observers, attended
 from bot.service import (
     Attempt,
@@ -30,13 +30,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument("--once", action="store_true", help="one poll: decide every closed candle that is not, and end")
+    add_log_options(parser)
     parser.epilog = "example: hourhand run --config config/bot.toml\n         hourhand run --once --json"
 
 
 def call(parsed_args: Namespace) -> int:
     """Run the daemon until it is stopped, or one poll."""
     settings, clock = read_settings(parsed_args)
-    set_up(clock.now)
+    set_up(clock.now, level=parsed_args.log_level, file=parsed_args.log_file)
     with attended(settings, clock, stays=not parsed_args.once) as observers:
         _run(parsed_args, settings, clock, observers)
     return 0

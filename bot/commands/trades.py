@@ -6,7 +6,7 @@ from bot.clock import utc
 from bot.commands.account_option import account_name, add_account
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import UsageError
-from bot.ledger import open_reader, read_fills
+from bot.ledger import SMALL_FILL, count_small_fills, open_reader, read_fills
 from bot.redact import printable
 
 
@@ -29,13 +29,18 @@ def call(parsed_args: Namespace) -> int:
         with ledger.reading() as connection:
             account = account_name(connection, parsed_args, settings)
             fills = [fill for _, fill in sorted(read_fills(connection, account).items())]
+            small = count_small_fills(connection, account)
     finally:
         ledger.close()
+    count = len(fills)
     fills = fills[-parsed_args.last :] if parsed_args.last else fills
     if parsed_args.json:
-        print_result({"account": account, "trades": [fill._asdict() for fill in fills]}, as_json=True)
+        print_result(
+            {"account": account, "below_ten": small, "trades": [fill._asdict() for fill in fills]}, as_json=True
+        )
     elif fills:
         print_table(("bar", *fills[0]._fields[1:]), ((utc(fill.bar_time), *fill[1:]) for fill in fills))
+        print(f"{small} of {count} fills moved less than {SMALL_FILL:g} in quote currency")
     else:
         print(f"account {printable(account)} has not traded yet")
     return 0

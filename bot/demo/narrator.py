@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from bot.demo.processes import Line
 from bot.demo.scenario import HOUR, ScenarioResult, is_bar
+from bot.settings import find_settings
 from bot.trading import MINIMUM, POLICY
 
 _WIDTH: Final = 80
@@ -78,7 +79,8 @@ class Narrator:
         else:
             self.console.print("The ledger is kept. Look at it with")
             self.show(f"    hourhand status --config {kept}/bot.toml")
-        self.console.print("\nNext, with real prices and paper money:  hourhand doctor, then hourhand run\n")
+        first = "" if find_settings() else "hourhand init, "
+        self.console.print(f"\nNext, with real prices and paper money:  {first}hourhand doctor, hourhand run\n")
 
     def _bar(self, line: Line) -> None:
         when = line["time"][:16].replace("T", " ")

@@ -15,7 +15,7 @@ from bot.clock import Clock, read_clock, utc
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
 from bot.ledger import open_reader, reading
-from bot.model import provide_shipped, registry
+from bot.model import SHIPPED_POINTER, is_default_pointer, registry
 from bot.settings import Settings
 from bot.simulator import OUTAGE, LoopbackExchange, beside, generate_candles, market_tables
 from bot.trading import MISSED, SYNTHETIC
@@ -97,9 +97,10 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
         config = folder / "bot.toml"
         url = f"sqlite:///{folder.resolve()}/ledger.sqlite"
         model = base.policy.model
-        if not registry.is_rule(model):
-            provide_shipped(Path(model))
-            model = str(Path(model).resolve())
+        if registry.is_path(model):
+            pointer = Path(model)
+            is_missing = is_default_pointer(pointer) and not pointer.exists()
+            model = str(SHIPPED_POINTER if is_missing else pointer.resolve())
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
             f"[policy]\nmodel = {json.dumps(model)}\nmode = {json.dumps(base.policy.mode)}\n\n"

@@ -10,15 +10,26 @@ from sqlalchemy import Connection, Row, Table, func, select
 from bot.errors import UsageError
 from bot.ledger import tables
 from bot.ledger.practice import read_practice
-from bot.trading import AccountTerms, Rules
+from bot.market import MarketLimits
+from bot.trading import OWN_RULES, AccountTerms, Rules
+
+SMALL_FILL: Final = 10.0  # quote currency
+_WITH_LIMITS: Final = select(
+    tables.accounts, *(tables.account_limits.c[name] for name in MarketLimits._fields)
+).outerjoin(tables.account_limits)
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
 
 def read_terms(connection: Connection, account: str) -> AccountTerms | None:
     """The account's terms, None where there is no such account."""
-    row = connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
+    row = connection.execute(_WITH_LIMITS.where(tables.accounts.c.account == account)).first()
     return None if row is None else terms_of_row(row)
+
+
+def read_all_terms(connection: Connection) -> list[AccountTerms]:
+    """The terms of every account, by name."""
+    return [terms_of_row(row) for row in connection.execute(_WITH_LIMITS.order_by(tables.accounts.c.account))]
 
 
 def check_name(connection: Connection, account: str) -> None:
@@ -29,18 +40,21 @@ def check_name(connection: Connection, account: str) -> None:
 
 
 def terms_of_row(row: Row[Any]) -> AccountTerms:
-    """From a row of `accounts`."""
-    rules = Rules(*(getattr(row, name) for name in Rules._fields))
-    return AccountTerms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed)
+    """From a row of `accounts`, with the columns of `account_limits` beside it where they were read too."""
+    limits: list[Any] = [row._mapping.get(name) for name in MarketLimits._fields]  # noqa: SLF001 - it is public
+    rules = Rules(*(getattr(row, name) for name in OWN_RULES))
+    if None in limits:
+        return AccountTerms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed)
+    rules = rules._replace(limits=MarketLimits(*limits))
+    return AccountTerms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed, "exchange")
 
 
 def account_row(terms: AccountTerms) -> dict[str, Any]:
-    """The account's row: every term under the name of its column."""
-    name, market, rules, *_ = terms
+    """The account's row in `accounts`: every term but the exchange's limits, under the name of its column."""
     return {
-        "account": name,
-        "market": market,
-        **rules._asdict(),
+        "account": terms.name,
+        "market": terms.market,
+        **{name: getattr(terms.rules, name) for name in OWN_RULES},
         "fill": terms.fill,
         "slippage_bps": terms.slippage_bps,
         "seed": terms.seed,
@@ -72,6 +86,13 @@ def account_summary(connection: Connection, account: str) -> dict[str, Any]:
     found["chain"] = row.chain if row else None
     found["practice"] = read_practice(connection)
     return found
+
+
+def count_small_fills(connection: Connection, account: str) -> int:
+    """How many of the account's fills moved less than SMALL_FILL."""
+    f = tables.fills.c
+    rows = select(func.count()).select_from(tables.fills).where(f.account == account, f.cost < SMALL_FILL)
+    return int(connection.execute(rows).scalar_one())
 
 
 def _count(connection: Connection, table: Table, account: str) -> int:

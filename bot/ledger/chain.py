@@ -26,9 +26,11 @@ def _cells(market: str, candle: Candle) -> list[Any]:
 
 
 def genesis(terms: AccountTerms, warmup: Iterable[Candle]) -> str:
-    """The link before the first decision's: the account's terms, then each warm-up candle in turn."""
-    name, market, rules, *rest = terms
-    link = digest([name, market, *rules, *rest])
+    """The link before the first decision's: the account's terms (with the exchange's limits where it keeps to them),
+    then each warm-up candle in turn.
+    """
+    name, market, (*own, limits), *rest, _ = terms
+    link = digest([name, market, *own, *rest, *(limits or ())])
     for candle in warmup:
         link = digest([link, _cells(market, candle)])
     return link

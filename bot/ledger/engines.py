@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from bot.errors import LedgerInUseError, UsageError
+from bot.extras import missing_extra
 
 _BUSY_MS: Final = 2_000  # that a statement waits for somebody else's lock
 _CONNECT_SECONDS: Final = 10
@@ -32,9 +33,7 @@ def parse_url(url: str) -> URL:
             raise UsageError("ledger.url: an SQLite address takes no options; write %3F for a ? in the file's name")
         address.get_dialect().import_dbapi()
     except ImportError as error:
-        raise UsageError(
-            "ledger.url: PostgreSQL needs the extra `postgres`: pip install 'hourhand[postgres]'"
-        ) from error
+        raise missing_extra("ledger.url", "postgres") from error
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise UsageError(_NOT_A_URL) from error
     return address

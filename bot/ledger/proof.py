@@ -33,7 +33,7 @@ def verify(connection: Connection, progress: Callable[[int], object] = lambda _b
     """Derive every account of the ledger again. `progress` gets the number of bars done now and then."""
     found: list[str] = []
     models = _models(connection, found.append)
-    opened = [accounts.terms_of_row(row) for row in connection.execute(select(tables.accounts))]
+    opened = accounts.read_all_terms(connection)
     covered: set[tuple[str, int]] = set()
     bars = 0
     first_bars: dict[str, int] = {}
@@ -96,7 +96,7 @@ class _Proof:
             with np.errstate(all="ignore"):  # whoever altered a candle may have written anything
                 state = self._state(trader, last, stored)
                 step = trader.step(state, candle, POLICY if given.reason == MINIMUM else given.reason, quote)
-        except (ArithmeticError, ValueError, ExchangeError) as error:
+        except (ArithmeticError, ValueError, ExchangeError, ModelError) as error:
             self.report(f"{given.bar_time}: nothing can be derived from its candle: {error}")
             return
         for name, found, derived in zip(given._fields, given, step.decision, strict=True):
@@ -195,7 +195,7 @@ def _strays(
     for market, bar_time in connection.execute(select(c.market, c.bar_time)):
         if (market, bar_time) not in covered:
             report(f"{market}: nothing was decided on the candle of {bar_time}")
-    for table in (tables.decisions, tables.fills, tables.states):
+    for table in (tables.account_limits, tables.decisions, tables.fills, tables.states):
         for name, rows in Counter(row[0] for row in connection.execute(select(table.c.account))).items():
             if name not in accounts:
                 report(f"{table.name}: {rows} rows of account {name!r}, which was never opened")

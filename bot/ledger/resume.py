@@ -1,6 +1,7 @@
 """Resume an account from the ledger."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection
@@ -8,13 +9,13 @@ from sqlalchemy import Connection
 from bot.errors import LedgerError, UsageError
 from bot.ledger import accounts, reading
 from bot.market import Candle
-from bot.trading import AccountState, AccountTerms, Rules, State, Trader
+from bot.trading import OWN_RULES, AccountState, AccountTerms, State, Trader
 
 _SETTING: Final = {"seed": "policy.seed", "market": "exchange.id, exchange.symbol or exchange.timeframe"}
 
 
 def resume_account(connection: Connection, trader: Trader, warmup_bars: int) -> AccountState:
-    """The account as the ledger left it.
+    """The account as the ledger left it, with the exchange's limits that it was opened with.
 
     The policy's memory is the stored one; a new model, or one whose memory is lost or of another length, is warmed up
     on the last `warmup_bars` stored candles with the holdings of those bars.
@@ -68,11 +69,13 @@ def _unbroken_end(candles: Sequence[Candle], bar: int) -> Sequence[Candle]:
 
 
 def _opened(connection: Connection, trader: Trader, opened: AccountTerms) -> Trader:
-    """The trader of an account that the ledger has. Raises UsageError where it was opened on other terms."""
+    """The trader of an account that the ledger has, on the terms that it was opened with. Raises UsageError where the
+    settings have others.
+    """
     first = reading.first_bar(connection, opened.name)
     if trader.initial_share is None or first is None:
         _require_equal(opened, trader.terms)
-        return trader
+        return replace(trader, terms=opened)
     candles = reading.read_candles_between(connection, opened.market, first, first + 1)
     fixed = trader.opened_at(candles[0].close) if candles else trader
     before, now = opened.rules, fixed.terms.rules
@@ -83,16 +86,18 @@ def _opened(connection: Connection, trader: Trader, opened: AccountTerms) -> Tra
             "or open another account beside it with another name"
         )
     _require_equal(opened, fixed.terms)
-    return fixed
+    return replace(fixed, terms=opened)
 
 
 def _require_equal(opened: AccountTerms, configured: AccountTerms) -> None:
     for field in AccountTerms._fields:
         before, now = getattr(opened, field), getattr(configured, field)
+        if field == "rules":
+            now = now._replace(limits=before.limits)
         if before == now:
             continue
         if field == "rules":
-            key = next(name for name in Rules._fields if getattr(before, name) != getattr(now, name))
+            key = next(name for name in OWN_RULES if getattr(before, name) != getattr(now, name))
             before, now, key = getattr(before, key), getattr(now, key), f"account.{key}"
         else:
             key = _SETTING.get(field, f"account.{field}")

@@ -23,7 +23,7 @@ from bot.ledger.engines import (
 )
 from bot.ledger.failures import translated_errors
 from bot.ledger.file_lock import FileUse, file_error, is_locked
-from bot.ledger.older import FIRST_REVISION, show_as_current
+from bot.ledger.older import ADDED_SINCE, show_as_current
 from bot.ledger.tables import REVISION, ledger_info, metadata, version
 
 
@@ -124,8 +124,8 @@ def open_reader(url: str) -> Ledger:
     try:
         with ledger.reading() as connection:
             found = read_version(connection, ledger.name)
-        if found == FIRST_REVISION and ledger.engine.dialect.name == "sqlite":
-            show_as_current(ledger.engine)
+        if found in ADDED_SINCE and ledger.engine.dialect.name == "sqlite":
+            show_as_current(ledger.engine, found)
         elif found != REVISION:
             raise LedgerError(
                 f"the ledger {ledger.name} is empty or of an older version: `hourhand run` brings it up to date"

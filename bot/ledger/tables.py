@@ -25,7 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-REVISION: Final = "0002"
+from bot.market import MarketLimits
+
+REVISION: Final = "0003"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -88,6 +90,15 @@ accounts: Final = Table(
     _share("trade_fraction"),
     CheckConstraint("fill IN ('close', 'quote')", name="fill"),
     _not_negative("slippage_bps"),
+    sqlite_strict=True,
+)
+
+account_limits: Final = Table(
+    "account_limits",
+    metadata,
+    Column("account", Text, ForeignKey(accounts.c.account), primary_key=True),
+    *(_real(name) for name in MarketLimits._fields),
+    *(_not_negative(name) for name in MarketLimits._fields),
     sqlite_strict=True,
 )
 

@@ -89,6 +89,9 @@ def _open(connection: Connection, entry: DecidedBar) -> str:
     """Write the account's row. Returns the link before its first decision's."""
     terms = entry.trader.terms
     connection.execute(insert(tables.accounts).values(account_row(terms)))
+    if terms.rules.limits is not None:
+        limits = terms.rules.limits._asdict()
+        connection.execute(insert(tables.account_limits).values(account=terms.name, **limits))
     bar_time = entry.step.decision.bar_time
     first = entry.warmup_from if entry.warmup_from is not None else bar_time
     return chain.genesis(terms, read_candles_between(connection, terms.market, first, bar_time))

@@ -1,11 +1,15 @@
 from . import reconcile as reconcile
+from .candles import BadCandlesError as BadCandlesError
 from .candles import Candle as Candle
 from .candles import fill_gaps as fill_gaps
 from .candles import find_gaps as find_gaps
 from .candles import is_confirmed_by as is_confirmed_by
 from .candles import is_near as is_near
+from .candles import validate_candles as validate_candles
 from .exchange import Feed as Feed
+from .files import candles_of as candles_of
 from .files import read_candles as read_candles
+from .limits import MarketLimits as MarketLimits
 from .retry import MAX_RETRY_WAIT as MAX_RETRY_WAIT
 from .retry import retry_wait as retry_wait
 from .venue import Venue as Venue

@@ -14,6 +14,7 @@ import requests
 from bot.clock import Clock, bar_seconds, newest_closed
 from bot.errors import ExchangeError, ExchangeRefusedError, UnknownSymbolError, UsageError
 from bot.market.candles import BadCandlesError, Candle, validate_candles
+from bot.market.limits import MarketLimits, parse_limits
 from bot.market.transport import Answer, Session, TooLargeError, http_date
 from bot.market.venue import NonsenseError, Venue, hint
 from bot.settings import ExchangeSettings
@@ -108,6 +109,15 @@ class Feed:
         if ticker.bid > ticker.ask:
             raise ExchangeError(f"{self._settings.id} answers nonsense: it bids {ticker.bid} and asks {ticker.ask}")
         return ticker
+
+    def limits(self) -> MarketLimits:
+        """The market's smallest order and its step, by the exchange's own list."""
+        self._connect()
+        market = self._client.markets[self._settings.symbol]
+        try:
+            return parse_limits(market, self._client.precisionMode)
+        except (TypeError, ValueError) as error:
+            raise ExchangeError(f"{self._settings.id} answers nonsense: limits of {market.get('limits')}") from error
 
     @property
     def first_asked(self) -> float | None:

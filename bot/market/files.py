@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bot.errors import UsageError
+from bot.extras import missing_extra
 from bot.market.candles import BadCandlesError, Candle, validate_candles
 
 _COLUMNS: Final = (("t", "o", "h", "l", "c", "v"), ("timestamp", "open", "high", "low", "close", "volume"))
-_MILLISECONDS: Final = 10**11  # as seconds the year 5138, as milliseconds 1973
+_UNITS: Final = ((10**14, 10**6), (10**11, 10**3))  # 10**11 is the year 5138 in seconds, 1973 in milliseconds
 
 Row = Iterable[Any]
 
@@ -21,8 +22,9 @@ Row = Iterable[Any]
 def read_candles(path: Path, bar: int) -> list[Candle]:
     """The candles of a file in order of time, checked; holes stay holes.
 
-    Columns `t,o,h,l,c,v`, or ccxt's `timestamp,open,high,low,close,volume`; times in seconds or in milliseconds since
-    1970. The ending tells the format: `.csv`, `.csv.gz`, `.parquet`, `.json` (a list of `[t, o, h, l, c, v]`).
+    Columns `t,o,h,l,c,v`, or ccxt's `timestamp,open,high,low,close,volume`; times in seconds, milliseconds or
+    microseconds since 1970. The ending tells the format: `.csv`, `.csv.gz`, `.parquet`, `.json` (a list of
+    `[t, o, h, l, c, v]`).
 
     Raises UsageError, naming the file and the row, where it cannot be read or holds what no exchange trades.
     """
@@ -30,8 +32,17 @@ def read_candles(path: Path, bar: int) -> list[Candle]:
     reader = next((read for ending, read in _READERS.items() if name.endswith(ending)), None)
     if reader is None:
         raise UsageError(f"{path}: candles are read from {', '.join(_READERS)}")
+    return candles_of(path, reader(path), bar)
+
+
+def candles_of(path: Path, rows: Generator[Row, None, None], bar: int) -> list[Candle]:
+    """The candles of a file's rows of six numbers, in order of time, checked. Times are in seconds, milliseconds or
+    microseconds since 1970.
+
+    Raises UsageError, naming the file and the row, where the rows cannot be read or hold what no exchange trades.
+    """
     try:
-        with closing(reader(path)) as rows:
+        with closing(rows):
             candles = validate_candles((_candle(row, number) for number, row in enumerate(rows, 1)), bar)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there is no such file") from error
@@ -46,8 +57,7 @@ def read_candles(path: Path, bar: int) -> list[Candle]:
 def _candle(row: Row, number: int) -> Candle:
     try:
         time, *numbers = (float(cell) for cell in row)
-        if time >= _MILLISECONDS:
-            time /= 1000
+        time /= next((unit for least, unit in _UNITS if time >= least), 1)
         if time != int(time):
             raise BadCandlesError(f"row {number} has a time that is not whole seconds: {time}")
         if len(numbers) != 5:
@@ -90,7 +100,7 @@ def _parquet(path: Path) -> Generator[Row, None, None]:
         import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to load
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError("Parquet needs the extra `parquet`: pip install 'hourhand[parquet]'") from error
+        raise missing_extra("Parquet", "parquet") from error
     try:
         table = pq.read_table(path)
     except pa.ArrowException as error:

@@ -4,6 +4,7 @@ from .actions import ACTIONS as ACTIONS
 from .actions import BUY as BUY
 from .actions import HOLD as HOLD
 from .actions import SELL as SELL
+from .code import CodeManifest as CodeManifest
 from .features import ARTICLE as ARTICLE
 from .features import Array as Array
 from .features import Features as Features
@@ -14,10 +15,10 @@ from .files import save_model as save_model
 from .manifest import Manifest as Manifest
 from .manifest import Model as Model
 from .manifest import NetworkSpec as NetworkSpec
-from .manifest import RuleManifest as RuleManifest
 from .manifest import attach_evaluation as attach_evaluation
 from .manifest import build_model as build_model
 from .manifest import describe as describe
+from .manifest import installed_model as installed_model
 from .manifest import manifest_of as manifest_of
 from .manifest import parse_model as parse_model
 from .manifest import rule_model as rule_model
@@ -41,4 +42,6 @@ from .registry import model_folder as model_folder
 from .registry import named_model as named_model
 from .registry import resolve_model as resolve_model
 from .shipped_models import SHIPPED_POINTER as SHIPPED_POINTER
+from .shipped_models import is_default_pointer as is_default_pointer
 from .shipped_models import provide_shipped as provide_shipped
+from .shipped_models import shipped_ids as shipped_ids

@@ -15,6 +15,7 @@ from bot.model.policy import DECIMALS, Observation, Policy, PolicyOutput
 _HOUR: Final = 3600
 _START: Final = 1_577_836_800
 _LEG: Final = 120  # bars of rising, then of falling prices
+_SWINGS: Final = (0.02, 0.08, 0.3)  # of the closes, in turns of 40 bars: calm, lively, wild
 _HOLDINGS: Final = ((10_000.0, 1.0), (10_000.0, 0.0), (0.0, 2.0), (0.5, 0.0001), (4_000.0, 3.0))
 _BARS: Final = _LEG * len(_HOLDINGS)
 
@@ -52,7 +53,7 @@ def behaviour_of(policy: Policy) -> str:
         if n % _LEG == 0:
             balance, stocks = _HOLDINGS[n // _LEG]
         output = policy.step(Observation(candle, before, balance, stocks, rules), memory)
-        _check(output, memory)
+        require_promises(output, memory)
         probabilities = output.probabilities.tolist()
         done = rules.trade(int(np.argmax(probabilities)), balance, stocks, candle.close)
         balance, stocks, memory, before = done.balance, done.stocks, output.memory, candle
@@ -60,7 +61,8 @@ def behaviour_of(policy: Policy) -> str:
     return hashlib.sha256(json.dumps(answers).encode()).hexdigest()
 
 
-def _check(output: PolicyOutput, memory: Any) -> None:
+def require_promises(output: PolicyOutput, memory: Any) -> None:
+    """Raises ModelError where the output after `memory` is not what `Policy` promises for one account."""
     probabilities = np.asarray(output.probabilities)
     if probabilities.shape != (3,) or not (probabilities >= 0).all() or abs(probabilities.sum() - 1) > 1e-6:
         raise ModelError(
@@ -86,6 +88,6 @@ def _candles() -> Iterator[Candle]:
             state = (1_103_515_245 * state + 12_345) % 2**31
             moves.append(state / 2**31)
         before, trend = close, 0.002 if n // _LEG % 2 == 0 else -0.002
-        close = before * (1 + trend + 0.03 * (moves[0] - 0.5))
+        close = before * (1 + trend + _SWINGS[n // 40 % 3] * (moves[0] - 0.5))
         high, low = max(before, close) * (1 + 0.01 * moves[1]), min(before, close) * (1 - 0.01 * moves[2])
         yield Candle(_START + n * _HOUR, before, high, low, close, 0.0 if n % 50 == 7 else 100.0 * moves[3])

@@ -16,7 +16,9 @@ from bot.errors import ModelError
 from bot.model import features as feature_sets
 from bot.model.actions import ACTIONS
 from bot.model.behaviour import behaviour_of
+from bot.model.code import CodeManifest, InstalledSpec, deciding_part, find_policy, kind_of
 from bot.model.features import Features
+from bot.model.installed import installed_policy, settled_behaviour
 from bot.model.network import Network, NetworkPolicy, NetworkSizes
 from bot.model.policy import Policy
 from bot.model.rules import parse_rule
@@ -58,29 +60,15 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evaluation: dict[str, Any] = {}
 
 
-class RuleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`model.json` of a rule, format 2; its weights are empty. `rule`, its text, `behaviour`, the SHA-256 of what it
-    does on fixed candles, and `actions` decide what the model does.
-    """
-
-    format: int
-    model_id: str
-    weights_sha256: str
-    rule: str
-    behaviour: str
-    actions: tuple[str, str, str] = ACTIONS
-    training: dict[str, Any] = {}
-    evaluation: dict[str, Any] = {}
-
-
-AnyManifest = Manifest | RuleManifest
+AnyManifest = Manifest | CodeManifest
 
 
 class _Kind(msgspec.Struct, frozen=True):
     """What tells the kinds of manifests apart."""
 
     format: int
-    rule: str | None = None
+    rule: Any = None
+    policy: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,18 +108,31 @@ def build_model(
     return parse_model(weights, _text(manifest))
 
 
-def rule_model(text: str) -> Model:
-    """The model of a rule, from text such as `mix?share=0.5`. Raises ModelError as `parse_rule`."""
+def rule_model(
+    text: str, *, training: Mapping[str, Any] | None = None, evaluation: Mapping[str, Any] | None = None
+) -> Model:
+    """The model of a rule, from text such as `mix?share=0.5`; `training` tells how it was chosen.
+
+    Raises ModelError as `parse_rule`.
+    """
     rule, policy = parse_rule(text)
-    behaviour, weights = behaviour_of(policy), save_tensors({})
-    manifest = RuleManifest(
-        format=2,
-        model_id=_identity(_rule_deciding(rule, behaviour), {}),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-        rule=rule,
-        behaviour=behaviour,
-    )
-    return Model(manifest.model_id, policy, weights, manifest.weights_sha256, _text(manifest))
+    provenance = {"training": dict(training or {}), "evaluation": dict(evaluation or {})}
+    return _code_model(policy, behaviour_of(policy), {"rule": rule, **provenance})
+
+
+def installed_model(name: str) -> Model:
+    """The model of an installed package's policy. Raises ModelError as `installed_policy` and `settled_behaviour`."""
+    found = installed_policy(name)
+    spec = InstalledSpec(found.name, found.package, found.version)
+    return _code_model(found.policy, settled_behaviour(found), {"policy": spec})
+
+
+def _code_model(policy: Policy, behaviour: str, parts: dict[str, Any]) -> Model:
+    weights = save_tensors({})
+    sha256 = hashlib.sha256(weights).hexdigest()
+    manifest = CodeManifest(format=2, model_id="", weights_sha256=sha256, behaviour=behaviour, **parts)
+    manifest = msgspec.structs.replace(manifest, model_id=_identity(deciding_part(manifest), {}))
+    return Model(manifest.model_id, policy, weights, sha256, _text(manifest))
 
 
 def parse_model(weights: bytes, manifest: str) -> Model:
@@ -142,8 +143,10 @@ def parse_model(weights: bytes, manifest: str) -> Model:
     if hashlib.sha256(weights).hexdigest() != spec.weights_sha256:
         raise ModelError(f"{WEIGHTS} is not the file that {MANIFEST} describes: its SHA-256 differs")
     tensors = _tensors(weights)
-    if isinstance(spec, RuleManifest):
-        policy, deciding = _rule(spec, tensors)
+    if isinstance(spec, CodeManifest):
+        if tensors:
+            raise ModelError(f"{WEIGHTS} has weights, and a policy that is code has none")
+        policy, deciding = find_policy(spec), deciding_part(spec)
     else:
         policy, deciding = _network(spec, tensors)
     model_id = _identity(deciding, tensors)
@@ -166,17 +169,17 @@ def attach_evaluation(model: Model, evaluation: Mapping[str, Any]) -> Model:
 def describe(model: Model) -> str:
     """What kind of model it is, in a few words: `rule mix?band=0.15&share=0.5`, `network on the features returns`."""
     manifest = manifest_of(model)
-    if isinstance(manifest, RuleManifest):
-        return f"rule {manifest.rule}"
+    if isinstance(manifest, CodeManifest):
+        return kind_of(manifest)
     return f"network on the features {manifest.features.name}"
 
 
 def trained_timeframe(model: Model) -> str | None:
-    """The timeframe of the bars that a network learned from, hourly where its manifest does not say; None for a rule,
-    which fits any.
+    """The timeframe of the bars that a network learned from, hourly where its manifest does not say; None for a policy
+    that is code, which fits any.
     """
     manifest = manifest_of(model)
-    return None if isinstance(manifest, RuleManifest) else str(manifest.training.get("timeframe", "1h"))
+    return None if isinstance(manifest, CodeManifest) else str(manifest.training.get("timeframe", "1h"))
 
 
 def _decode(manifest: str) -> AnyManifest:
@@ -184,11 +187,14 @@ def _decode(manifest: str) -> AnyManifest:
         kind = msgspec.json.decode(manifest, type=_Kind)
         if kind.format == 1:
             return msgspec.json.decode(manifest, type=Manifest)
-        if kind.format == 2 and kind.rule is not None:
-            return msgspec.json.decode(manifest, type=RuleManifest)
+        if kind.format == 2 and (kind.rule is None) != (kind.policy is None):
+            return msgspec.json.decode(manifest, type=CodeManifest)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ModelError(f"{MANIFEST} is not a model's manifest: {error}") from error
-    raise ModelError(f"{MANIFEST} has format {kind.format}; this version reads format 1, and format 2 of a rule")
+    raise ModelError(
+        f"{MANIFEST} has format {kind.format} and describes nothing that this version knows: it reads networks of "
+        "format 1, and rules and installed policies of format 2"
+    )
 
 
 def _text(manifest: AnyManifest) -> str:
@@ -205,10 +211,6 @@ def _identity(deciding: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
     return digest.hexdigest()[:16]
 
 
-def _rule_deciding(rule: str, behaviour: str) -> dict[str, Any]:
-    return {"format": 2, "rule": rule, "behaviour": behaviour, "actions": ACTIONS}
-
-
 def _network_deciding(network: NetworkSpec, features: FeaturesSpec) -> dict[str, Any]:
     return {
         "format": 1,
@@ -217,17 +219,6 @@ def _network_deciding(network: NetworkSpec, features: FeaturesSpec) -> dict[str,
         "actions": ACTIONS,
         "account_scaling": "initial",
     }
-
-
-def _rule(spec: RuleManifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy, dict[str, Any]]:
-    rule, policy = parse_rule(spec.rule)
-    if rule != spec.rule:
-        raise ModelError(f"{MANIFEST} has the rule {spec.rule}, which is written {rule}")
-    if tensors:
-        raise ModelError(f"{WEIGHTS} has weights, and a rule has none")
-    if behaviour_of(policy) != spec.behaviour:
-        raise ModelError(f"the rule {rule} decides otherwise here than where the model was made")
-    return policy, _rule_deciding(spec.rule, spec.behaviour)
 
 
 def _network(spec: Manifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy, dict[str, Any]]:

@@ -10,34 +10,37 @@ from typing import Final, Literal
 import msgspec
 
 from bot.errors import ModelError, UsageError
-from bot.model import files, manifest, rules
+from bot.model import files, installed, manifest, rules
 from bot.model.manifest import Model
 from bot.model.pointers import Pointer, Promotion, is_model_id, locked, read_pointer, save_published, write
-from bot.model.shipped_models import provide_shipped
+from bot.model.shipped_models import provide_shipped, shipped_ids
 
 _HISTORY: Final = 1000
 
 Published = Literal["added", "evaluation updated", "unchanged"]
 
 
-def is_rule(name: str) -> bool:
-    """Whether a model's name is that of a rule, and not a path."""
-    return name.startswith(rules.PREFIX)
+def is_path(name: str) -> bool:
+    """Whether a model's name is a path, and not that of a rule or an installed policy."""
+    return not name.startswith((rules.PREFIX, installed.PREFIX))
 
 
 def named_model(name: str) -> Model:
-    """The model that a setting or an option names: a rule (`rule:mix?share=0.5`), else what `resolve_model` finds.
+    """The model that a setting or an option names: a rule (`rule:mix?share=0.5`), an installed package's policy
+    (`policy:NAME`), else what `resolve_model` finds.
 
     Raises ModelError where it is none, or cannot be used.
     """
-    if is_rule(name):
+    if name.startswith(rules.PREFIX):
         return manifest.rule_model(name.removeprefix(rules.PREFIX))
+    if name.startswith(installed.PREFIX):
+        return manifest.installed_model(name.removeprefix(installed.PREFIX))
     return files.load_model(resolve_model(Path(name)))
 
 
 def require_registry(name: str) -> Path:
-    """The registry's pointer, from `policy.model`. Raises UsageError where that names a rule."""
-    if is_rule(name):
+    """The registry's pointer, from `policy.model`. Raises UsageError where that is no path."""
+    if not is_path(name):
         raise UsageError(f"policy.model is {name}: a registry needs a pointer there, as models/current")
     return Path(name)
 
@@ -63,11 +66,11 @@ def model_ids(pointer: Path) -> list[str]:
 
 
 def find_model_id(pointer: Path, prefix: str) -> str:
-    """The model_id in the registry that begins with `prefix`.
+    """The model_id in the registry, or of a shipped model, that begins with `prefix`.
 
     Raises ModelError where none does, UsageError where several do.
     """
-    known = model_ids(pointer)
+    known = sorted({*model_ids(pointer), *shipped_ids()})
     found = [model_id for model_id in known if prefix and model_id.startswith(prefix)]
     if len(found) > 1:
         raise UsageError(f"several models start with {prefix!r}: {', '.join(found)}; give more digits")

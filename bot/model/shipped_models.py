@@ -14,35 +14,46 @@ DEFAULT_POINTER: Final = Path(PolicySettings().model)
 
 
 def provide_shipped(path: Path) -> None:
-    """Make what the default settings name and the current folder lacks: all of `models/` where `path` is
-    `models/current`, a shipped model where `path` is its folder there. What exists is never changed, and processes
-    that do it at once make it once.
+    """Make what the default settings name and is not there: all of `models/` where `path` is `models/current` in the
+    current folder or beside a settings file; a shipped model where `path` is the folder that it has in a registry. What
+    exists is never changed, and processes that do it at once make it once.
 
     Raises ModelError where it cannot be written.
     """
-    if path == DEFAULT_POINTER and not path.exists():
-        _make_registry()
-    elif path.parent == DEFAULT_POINTER.parent and path.name in _shipped_ids() and not path.exists():
-        _copy(path.name)
+    if path.exists():
+        return
+    if is_default_pointer(path):
+        _make_registry(path)
+    elif path.name in shipped_ids() and path.parent.is_dir():
+        _copy(path)
 
 
-def _make_registry() -> None:
-    with pointers.locked(DEFAULT_POINTER):
-        if DEFAULT_POINTER.exists():  # another process was faster
-            return
-        for model_id in _shipped_ids():
-            _copy(model_id)
-        pointers.write(DEFAULT_POINTER, pointers.read_pointer(SHIPPED_POINTER))
+def is_default_pointer(path: Path) -> bool:
+    """Whether `policy.model` was left at its default: `models/current`, in the current folder or beside settings."""
+    if path == DEFAULT_POINTER:
+        return True
+    folder = path.parent.parent
+    beside_settings = any(folder.glob("*.toml")) or any(folder.glob("config/*.toml"))
+    return path == folder / DEFAULT_POINTER and beside_settings
 
 
-def _shipped_ids() -> list[str]:
+def shipped_ids() -> list[str]:
+    """The models that come with the package."""
     return sorted(folder.name for folder in SHIPPED.iterdir() if pointers.is_model_id(folder.name))
 
 
-def _copy(model_id: str) -> None:
-    folder = DEFAULT_POINTER.parent / model_id
+def _make_registry(pointer: Path) -> None:
+    with pointers.locked(pointer):
+        if pointer.exists():  # another process was faster
+            return
+        for model_id in shipped_ids():
+            _copy(pointer.parent / model_id)
+        pointers.write(pointer, pointers.read_pointer(SHIPPED_POINTER))
+
+
+def _copy(folder: Path) -> None:
     try:
-        pointers.save_published(files.load_model(SHIPPED / model_id), folder)
+        pointers.save_published(files.load_model(SHIPPED / folder.name), folder)
     except ModelError:
         if not (folder / manifest.MANIFEST).exists():  # otherwise another process was faster
             raise

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bot.clock import Clock, utc
 from bot.errors import LedgerError, UsageError
+from bot.extras import missing_extra
 from bot.ledger import newest_link, open_reader, reading
 from bot.observers.health import span
 from bot.observers.newest import Newest
@@ -291,7 +292,7 @@ def _sender(url: str, number: int) -> Callable[[str, str], None]:
     try:
         import apprise  # noqa: PLC0415 - an extra, and 35 MB that only those who use it should pay for
     except ImportError as error:
-        raise UsageError("notify.urls needs Apprise: pip install 'hourhand[notify]'") from error
+        raise missing_extra("notify.urls", "notify") from error
     services = apprise.Apprise()
     log_capture: Any = apprise.LogCapture
     with log_capture():  # it would print the address, which is a secret

@@ -19,6 +19,12 @@ from .history import drawdowns as drawdowns
 from .history import month_bounds as month_bounds
 from .history import read_histories as read_histories
 from .history import read_history as read_history
+from .intervals import Interval as Interval
+from .intervals import align as align
+from .intervals import block_length as block_length
+from .intervals import pooled as pooled
+from .intervals import pooled_interval as pooled_interval
+from .intervals import total_interval as total_interval
 from .page import Event as Event
 from .page import document as document
 from .page import render_page as render_page

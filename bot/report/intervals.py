@@ -15,16 +15,19 @@ _MOST: Final = 5_000  # bars that are resampled; more are added up to fewer firs
 
 
 class Interval(NamedTuple):
-    """A total with its 95 % percentile interval, and the standard deviation of the resampled totals."""
+    """A total with its 95 % percentile interval, the standard deviation of the resampled totals, and what that covers:
+    what the `hours` may bring, and what the `draws` may where there are several.
+    """
 
     value: float
     low: float
     high: float
     deviation: float
+    covers: tuple[str, ...] = ("hours",)
 
     def figures(self) -> dict[str, Any]:
-        """`value` and `ci95`, as commands print them."""
-        return {"value": self.value, "ci95": [self.low, self.high]}
+        """`value`, `ci95` and `covers`, as commands print them."""
+        return {"value": self.value, "ci95": [self.low, self.high], "covers": list(self.covers)}
 
 
 def block_length(series: Array) -> float:
@@ -83,15 +86,16 @@ def total_interval(series: Array, seed: int = 0, resamples: int = RESAMPLES) -> 
     series = np.add.reduceat(series, np.arange(0, len(series), -(-len(series) // _MOST)), axis=0)
     mean = series.mean(1)
     total = float(mean.sum())
+    covers = ("hours", "draws") if series.shape[1] > 1 else ("hours",)
     if len(mean) < 3 or (series.std(0) <= 1e-12).all():
-        return Interval(total, total, total, 0.0)
+        return Interval(total, total, total, 0.0, covers)
     chance = np.random.default_rng(seed)
     sums = resampled_sums(series, block_length(mean), resamples, chance)
     draws = chance.integers(series.shape[1], size=sums.shape)
     totals = np.take_along_axis(sums, draws, 1).mean(1)
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(totals, [tail, 100 - tail])
-    return Interval(total, float(low), float(high), float(totals.std()))
+    return Interval(total, float(low), float(high), float(totals.std()), covers)
 
 
 def align(times: Sequence[NDArray[np.int64]], series: Sequence[Array]) -> tuple[NDArray[np.int64], Array]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
 from bot.clock import newest_closed
 from bot.errors import (
     ExchangeError,
@@ -21,6 +23,7 @@ from bot.service.poller import Poller
 from bot.service.waiter import Waiter
 from bot.trading import Trader
 
+log = structlog.get_logger()
 MAX_DELAY: Final = 1e10  # seconds; a longer delay would be lost in the rounding of times
 
 
@@ -89,6 +92,7 @@ class Market:
         if change is not None:
             self.poller.tell("info", "exchange_recovered", **change)
         # Where a bar has closed and still is not decided, the exchange has no candle of it yet, or none to trust.
+        log.debug("poll", market=self.poller.market, bars=bars)
         self.refusals = 0
         self.failures = 0 if bars else self.failures + 1
         self.put_off(min(MAX_RETRY_WAIT, 10.0 * 2.0 ** min(self.failures, 16)))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -9,7 +10,7 @@ import structlog
 from bot.clock import Clock, newest_closed, utc
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
-from bot.market import Candle, Feed, is_confirmed_by, is_near, reconcile
+from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.waiter import Request
 from bot.service.watch import FeedWatch
@@ -105,6 +106,7 @@ class Poller:
         self._watch.check_age(fetched[-1], has_accounts=self._has_accounts())
         self._watch.check_suspect(reconciled.suspect, has_accounts=self._has_accounts())
         self._watch.check_revisions(self.ledger, reconciled.revisions)
+        yield from self._fetch_limits()
         stored_times = {candle.bar_time for candle in stored}
         work = self._work(reconciled.run, stored_times)
         quote = yield from self._quote(work.todo)
@@ -192,6 +194,15 @@ class Poller:
         oldest = min(decided)
         early = [c for c in warmup if begins and c.bar_time not in stored and c.bar_time <= oldest]
         return _Work(states, decided, [candle for candle in run if candle.bar_time > oldest], early)
+
+    def _fetch_limits(self) -> Asking:
+        """Have the exchange's limits for new accounts that are to keep to them."""
+        if any(account.trader.lacks_limits for account in self.account_states):
+            limits: MarketLimits = yield self.feed.limits
+            self.account_states = [
+                replace(account, trader=account.trader.with_limits(limits)) if account.trader.lacks_limits else account
+                for account in self.account_states
+            ]
 
     def _decide(
         self, work: _Work, stored: set[int], gaps: Sequence[tuple[int, int]], quote: Quote | None

@@ -41,6 +41,11 @@ def replay_candles(
     if account.bar_time is None:
         if warmup >= len(run):
             raise UsageError(f"--warmup {warmup} leaves none of the {len(run)} candles to decide")
+        if trader.lacks_limits:
+            raise UsageError(
+                f"account.limits is exchange, and no ledger has those of account {trader.terms.name!r}: "
+                "`hourhand run --once` asks for them, and account.limits = 'own' does without"
+            )
         new, run = run[:warmup], run[warmup:]
         account = new_account_state(trader, new, run[0])
     else:

@@ -170,7 +170,7 @@ def _challengers(settings: Settings) -> list[tuple[str, str, str]]:
         (entry.name, entry.model, entry.mode or mode) for entry in settings.challengers
     ]
     pointer = Path(settings.policy.model)
-    if not registry.is_rule(settings.policy.model) and not pointer.is_dir():
+    if registry.is_path(settings.policy.model) and not pointer.is_dir():
         account = settings.account.name
         owner = "" if account == AccountSettings().name else f"{account}-"
         shadows = read_pointer(pointer).shadows

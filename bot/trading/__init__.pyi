@@ -1,6 +1,7 @@
 from .account_state import AccountState as AccountState
 from .account_state import DecidedBar as DecidedBar
 from .account_state import new_account_state as new_account_state
+from .rules import OWN_RULES as OWN_RULES
 from .rules import AccountTerms as AccountTerms
 from .rules import Execution as Execution
 from .rules import Quote as Quote

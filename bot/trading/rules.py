@@ -1,14 +1,19 @@
 """The trading rule, written once for a float, an array and a tensor."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bot.clock import bar_seconds
+from bot.market import MarketLimits
 from bot.model import BUY, HOLD, SELL
 from bot.settings import RuleSettings, Settings
 
+_NUDGE: Final = 1 + 2.0**-51  # a quotient that its rounding took just below a whole number is that number
+
 
 class Rules(NamedTuple):
-    """What an account may do. Amounts of money in quote, of coins in base currency."""
+    """What an account may do. Amounts of money in quote, of coins in base currency. `limits` are the exchange's, beside
+    the account's own minimums; None where only those count and amounts are not rounded.
+    """
 
     initial_balance: float = 10_000.0
     initial_stocks: float = 1.0
@@ -16,14 +21,21 @@ class Rules(NamedTuple):
     trade_fraction: float = 0.5
     min_buy_value: float = 1.0
     min_sell_amount: float = 0.0001
+    limits: MarketLimits | None = None
 
     def trade(self, action: Any, balance: Any, stocks: Any, price: Any) -> "Trade":
         """`trade` under these rules: for a policy that plans."""
         return trade(action, balance, stocks, price, self)
 
 
+OWN_RULES: Final = Rules._fields[:-1]
+"""The rules that an account's settings give: all but the exchange's limits."""
+
+
 class AccountTerms(NamedTuple):
-    """What an account is, fixed when its first row is written. `slippage_bps` in hundredths of a percent."""
+    """What an account is, fixed when its first row is written. `slippage_bps` in hundredths of a percent. Where
+    `limits` is `exchange`, those in force are in `rules` from the account's first bar on.
+    """
 
     name: str
     market: str
@@ -31,6 +43,7 @@ class AccountTerms(NamedTuple):
     fill: str = "close"
     slippage_bps: float = 0.0
     seed: int = 0
+    limits: str = "own"
 
     @property
     def bar(self) -> int:
@@ -61,12 +74,18 @@ def trade(action: Any, balance: Any, stocks: Any, price: Any, rules: Rules) -> T
 
     A buy spends `trade_fraction` of the balance where that is more than `min_buy_value`; a sell gives
     `trade_fraction` of the coins where that is more than `min_sell_amount`. The commission is taken from what comes
-    in. Works element by element; the article's rule, in the article's order of operations, so that equal inputs give
-    equal bits whatever the type.
+    in. With an exchange's limits the coins ordered are rounded down to its step, and an order below its minimum amount
+    or cost is not done either. Works element by element; the article's rule, in the article's order of operations, so
+    that equal inputs give equal bits whatever the type.
     """
     spend, give = rules.trade_fraction * balance, rules.trade_fraction * stocks
-    spent = spend * ((action == BUY) & (spend > rules.min_buy_value))
-    sold = give * ((action == SELL) & (give > rules.min_sell_amount))
+    buys, sells = action == BUY, action == SELL
+    if rules.limits is not None:
+        ordered, give = (_whole_steps(coins, rules.limits.amount_step) for coins in (spend / price, give))
+        spend = _at_most(ordered * price, spend)
+        buys, sells = buys & _is_taken(ordered, price, rules.limits), sells & _is_taken(give, price, rules.limits)
+    spent = spend * (buys & (spend > rules.min_buy_value))
+    sold = give * (sells & (give > rules.min_sell_amount))
     kept = 1 - rules.commission
     return Trade(
         balance=balance - spent + kept * sold * price,
@@ -74,6 +93,23 @@ def trade(action: Any, balance: Any, stocks: Any, price: Any, rules: Rules) -> T
         spent=spent,
         sold=sold,
     )
+
+
+def _whole_steps(coins: Any, step: float) -> Any:
+    """The coins rounded down to a multiple of `step`; as they are where that is 0."""
+    if step == 0:
+        return coins
+    steps = coins / step * _NUDGE // 1
+    return _at_most((steps - (steps * step > coins)) * step, coins)
+
+
+def _at_most(number: Any, most: Any) -> Any:
+    """`number`, `most` where it is above that by its last bits."""
+    return number - (number - most) * (number > most)
+
+
+def _is_taken(coins: Any, price: Any, limits: MarketLimits) -> Any:
+    return (coins >= limits.min_amount) & (coins * price >= limits.min_cost)
 
 
 class Execution(NamedTuple):
@@ -145,7 +181,7 @@ def hold_value_at(price: Any, rules: Rules) -> Any:
 
 def rules_of(settings: RuleSettings) -> Rules:
     """The trading rule that `[account]` describes."""
-    return Rules(*(getattr(settings, name) + 0.0 for name in Rules._fields))  # no negative zero: SQLite keeps none
+    return Rules(*(getattr(settings, name) + 0.0 for name in OWN_RULES))  # no negative zero: SQLite keeps none
 
 
 def terms_of(settings: Settings) -> AccountTerms:
@@ -158,4 +194,5 @@ def terms_of(settings: Settings) -> AccountTerms:
         account.fill,
         account.slippage_bps + 0.0,
         settings.policy.seed,
+        account.limits,
     )

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Final, NamedTuple
 
 from bot.errors import ExchangeError, ModelError
-from bot.market import Candle
+from bot.market import Candle, MarketLimits
 from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, Observation, PolicyOutput, choose, draw
 from bot.trading.rules import AccountTerms, Quote, account_value, execute, hold_value_at
 
@@ -89,6 +89,15 @@ class Trader:
         coins = self.initial_share * worth
         rules = self.terms.rules._replace(initial_balance=worth - coins, initial_stocks=coins / close)
         return replace(self, terms=self.terms._replace(rules=rules), initial_share=None)
+
+    def with_limits(self, limits: MarketLimits) -> "Trader":
+        """The trader of a new account on whose market these limits are in force."""
+        return replace(self, terms=self.terms._replace(rules=self.terms.rules._replace(limits=limits)))
+
+    @property
+    def lacks_limits(self) -> bool:
+        """Whether the account is to keep to limits of the exchange that are not known yet."""
+        return self.terms.limits != "own" and self.terms.rules.limits is None
 
     def start(self) -> State:
         """The state before any candle: the initial account and a policy that remembers nothing."""

@@ -15,8 +15,9 @@ REPOSITORY = Path(__file__).parents[2]
 DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
 KEYS = [(section, key) for section, table in DEFAULTS.items() if isinstance(table, dict) for key in table]
 OTHERS: dict[str, Any] = {
-    "timeframe": "15m", "fill": "quote", "mode": "argmax", "catch_up": "trade", "commission": 0.25,
-    "trade_fraction": 0.125, "initial_share": 0.125, "max_drawdown": 0.125, "ping_url": "https://ping.invalid/x",
+    "timeframe": "15m", "fill": "quote", "limits": "exchange", "mode": "argmax", "catch_up": "trade",
+    "commission": 0.25, "trade_fraction": 0.125, "initial_share": 0.125, "max_drawdown": 0.125,
+    "ping_url": "https://ping.invalid/x",
 }  # fmt: skip
 
 
@@ -34,7 +35,10 @@ def other(section: str, key: str) -> Any:
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
-def test_every_key_is_read_from_the_file_and_from_the_environment(tmp_path: Path, section: str, key: str) -> None:
+def test_every_key_is_read_from_the_file_and_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, key: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     value = other(section, key)
     loaded = msgspec.to_builtins(
         load_settings(
@@ -61,7 +65,8 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     assert isinstance(settings.account.initial_balance, float)
 
 
-def test_the_file_in_the_repository_states_the_defaults() -> None:
+def test_the_file_in_the_repository_states_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
     file = REPOSITORY / "config" / "bot.toml"
     assert load_settings(file, {}) == Settings()
     documented = tomllib.loads(file.read_text())

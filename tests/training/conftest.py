@@ -1,6 +1,7 @@
 """Generated candles for the tests of training."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,16 +35,18 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def random_model(seed: int = 0, features: str = "article", account_at: str = "input", scale: float = 0.5) -> Model:
+def random_model(
+    seed: int = 0, features: str = "article", account_at: str = "input", scale: float = 0.5, **told: Any
+) -> Model:
     """A small model with random weights, which trades often."""
     seen = get_features(features)
     sizes = NetworkSizes(len(seen.market_names), len(seen.account_names), 8, 6, account_at)
     chance = np.random.default_rng(seed)
     weights = {name: chance.normal(0, scale, shape) for name, shape in sizes.shapes().items()}
-    return build_model(weights, NetworkSpec(8, 6, account_at), seen)  # type: ignore[arg-type]
+    return build_model(weights, NetworkSpec(8, 6, account_at), seen, **told)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., Model]:
-    """`make_model(seed=0, features="article", account_at="input", scale=0.5)`: a model with random weights."""
+    """`make_model(seed=0, features="article", account_at="input", scale=0.5, training={})`: a random model."""
     return random_model

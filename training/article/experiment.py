@@ -14,9 +14,6 @@ from bot.trading import Rules
 from training.article.ppo import Episode
 from training.evaluation import Runs, Span, charts, evaluation_summary, hold_values, policy_runs
 
-FIRST: Final = "2018-05-06T17:00"
-LAST: Final = "2019-06-27T04:00"
-UNSEEN: Final = "2019-12-01"
 _RULES: Final = Rules()
 _BLOCK: Final = 500
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from bot import __version__
 from bot.market import Candle
 from bot.model import ACTIONS, ARTICLE, BUY, SELL, Model, NetworkSpec, build_model
+from training.article.window import EPISODES, LENGTH
 from training.data import sha256
 from training.environment import BitcoinTradingEnv, frame
 
@@ -26,8 +27,6 @@ LAMBDA: Final = 0.95
 CLIP: Final = 0.1
 PASSES: Final = 3
 REWARD_SCALE: Final = 10
-EPISODES: Final = 10_000
-LENGTH: Final = 500
 
 Hidden = tuple[Tensor, Tensor]
 

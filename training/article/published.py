@@ -14,7 +14,8 @@ from torch.distributions import Categorical
 from bot.market import Candle
 from bot.model import ARTICLE, market_observations
 from bot.trading import Rules, account_value, hold_value_at, trade
-from training.article.ppo import LENGTH, PPO, REWARD_SCALE
+from training.article.ppo import PPO, REWARD_SCALE
+from training.article.window import LENGTH
 from training.data import numbers
 from training.environment import RUIN, frame
 

@@ -4,14 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bot.clock import bar_seconds
 from bot.console import add_json, print_result, progress
 from bot.errors import UsageError
 from bot.market import Candle
 from bot.model import save_model
-from training.article import EPISODES, FIRST, LAST, LENGTH, UNSEEN, article_model, report, train_article
+from training import article
+from training.article import EPISODES, FIRST, LAST, LENGTH, UNSEEN
 from training.commands.common import utc_date
 from training.data import between, read_file
 from training.evaluation import Span, span_of
@@ -71,17 +70,19 @@ def call(parsed_args: argparse.Namespace) -> int:
 
 
 def _run(parsed_args: argparse.Namespace, window: list[Candle], training: Span, unseen: Span) -> dict[str, Any]:
+    import torch  # noqa: PLC0415 - an extra, and slow to load
+
     torch.set_num_threads(1)  # batches of one: a second thread only gets in the way
     with progress("episodes", parsed_args.episodes) as tell:
-        trained = train_article(
+        trained = article.train_article(
             window,
             parsed_args.episodes,
             parsed_args.seed,
             progress=lambda number, _: tell(number, parsed_args.episodes),
         )
-    model = article_model(window, trained, parsed_args.seed)
+    model = article.article_model(window, trained, parsed_args.seed)
     save_model(model, parsed_args.out / "model")
-    figures = report(parsed_args.out, model, trained.episodes, training, unseen, parsed_args.seed)
+    figures = article.report(parsed_args.out, model, trained.episodes, training, unseen, parsed_args.seed)
     return {
         "out": str(parsed_args.out),
         "model_id": model.model_id,

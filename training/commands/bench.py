@@ -8,9 +8,9 @@ from bot.clock import bar_seconds
 from bot.console import add_json, print_result
 from bot.errors import UsageError
 from bot.market import fill_gaps
+from training import lab
 from training.commands.common import utc_date
 from training.data import between, read_file
-from training.lab import run_benchmark
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,5 +38,5 @@ def call(parsed_args: argparse.Namespace) -> int:
     os.sched_setaffinity(0, cores[: parsed_args.threads])
     candles, origin = read_file(parsed_args.candles)
     candles = fill_gaps(between(candles, parsed_args.since, parsed_args.until), bar_seconds(origin.timeframe))
-    print_result(run_benchmark(candles, parsed_args.threads, parsed_args.rounds), as_json=parsed_args.json)
+    print_result(lab.run_benchmark(candles, parsed_args.threads, parsed_args.rounds), as_json=parsed_args.json)
     return 0

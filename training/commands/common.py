@@ -3,9 +3,25 @@
 import argparse
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from bot.console import print_result
+
+
+def add_candles(parser: argparse.ArgumentParser) -> None:
+    """`--candles FILE …`, of one market or several, and `--same-coin`."""
+    parser.add_argument(
+        "--candles",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="CSV, csv.gz, Parquet or JSON; several files or patterns are several markets",
+    )
+    parser.add_argument(
+        "--same-coin", action="store_true", help="count every file of a coin, where an hour of a coin counts once"
+    )
 
 
 def utc_date(text: str) -> int:

@@ -2,25 +2,35 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot.clock import bar_seconds
 from bot.console import add_json, print_result, print_table, progress
 from bot.errors import UsageError
-from bot.model import attach_evaluation, in_sample_bars, in_sample_warning, named_model, save_model
+from bot.model import Array, Model, attach_evaluation, in_sample_bars, in_sample_warning, named_model, save_model
 from bot.settings import AccountSettings, load_settings
-from bot.trading import rules_of
-from training.commands.common import utc_date
-from training.data import read_file
+from bot.trading import Rules, rules_of
+from training.commands.common import add_candles, utc_date
+from training.data import Market, load_markets
 from training.evaluation import (
-    _BASELINES,
+    BASELINES,
+    HOURS_A_YEAR,
     RUNS,
+    SHARE,
     WARMUP_BARS,
+    Checks,
+    Evaluation,
+    Span,
+    course_of,
     evaluate_model,
     evaluation_statistics,
-    span_of,
-    write_page,
+    markets_statistics,
+    pool,
+    rules_with_share,
+    spans_of,
+    timing_evidence,
 )
 
 
@@ -32,9 +42,9 @@ Run a model over candles exactly as the daemon would, beside always holding, a c
 
 Returns are total natural logarithms over the span. Sharpe ratios are of hourly simple returns, annualised with 8,760
 hours, without a risk-free rate. Intervals are of 95 %: over what the hours may bring, by the stationary block
-bootstrap, and with several runs over their draws. The account starts with the initial holdings at the first close. Up
-to {WARMUP_BARS} candles before --from warm the hidden state up; holes are filled with flat candles, which are not
-traded on."""
+bootstrap, and with several runs over their draws. The account starts with the initial holdings at the first close;
+several markets start with 10,000 each, half of it in coins. Up to {WARMUP_BARS} candles before --from warm the hidden
+state up; holes are filled with flat candles, which are not traded on."""
     parser.epilog = (
         "example: hourhand-train evaluate --model models/current --candles btcusd.parquet --from 2021-01-01 --json"
     )
@@ -44,7 +54,7 @@ traded on."""
         metavar="DIR",
         help="a model's folder, a pointer, or a rule such as rule:trend?days=14",
     )
-    parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
+    add_candles(parser)
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="the daemon's settings, for [account] (default: 10,000 and 1 coin)"
     )
@@ -72,29 +82,20 @@ def call(parsed_args: argparse.Namespace) -> int:
     if parsed_args.save and parsed_args.save.exists():
         raise UsageError(f"{parsed_args.save} already exists; choose another folder for the model")
     model = named_model(parsed_args.model)
-    candles, origin = read_file(parsed_args.candles, parsed_args.timeframe)
-    span = span_of(candles, parsed_args.since, parsed_args.until, bar_seconds(origin.timeframe))
-    account = load_settings(parsed_args.config).account if parsed_args.config else AccountSettings()
-    with progress("evaluating", len(span.decided)) as report:
-        done = evaluate_model(
-            model,
-            span,
-            mode=parsed_args.mode,
-            runs=parsed_args.runs,
-            seed=parsed_args.seed,
-            rules=rules_of(account),
-            slippage_bps=account.slippage_bps,
-            progress=report,
-        )
-    evaluation = evaluation_statistics(done)
-    in_sample = in_sample_bars(model.manifest, [candle.bar_time for candle in span.decided])
-    if warning := in_sample_warning(in_sample, len(span.decided)):
-        sys.stderr.write(f"{warning}\n")
-    result = {"model_id": model.model_id, **evaluation, "in_sample_bars": in_sample}
+    markets = load_markets(parsed_args.candles, parsed_args.timeframe, same_coin=parsed_args.same_coin, warn=_warn)
+    several = len(markets) > 1 or len(parsed_args.candles) > 1
+    if several and parsed_args.out:
+        raise UsageError("--out shows one market: give one file of candles, or leave it out")
+    evaluations = _evaluate(parsed_args, model, markets, several=several)
+    evaluation, verdict = (_several if several else _one)(model, evaluations)
+    result = {"model_id": model.model_id, **evaluation, **verdict}
     if parsed_args.save:
-        save_model(attach_evaluation(model, evaluation), parsed_args.save)
+        kept = {**evaluation, "verdict": verdict["verdict"]}
+        save_model(attach_evaluation(model, kept), parsed_args.save)
     if parsed_args.out:
-        write_page(parsed_args.out, done, result)
+        from training.evaluation import write_page  # noqa: PLC0415 - draws, which is slow to load
+
+        write_page(parsed_args.out, next(iter(evaluations.values()))[0], result)
     if parsed_args.json:
         print_result(result, as_json=True)
     else:
@@ -102,12 +103,98 @@ def call(parsed_args: argparse.Namespace) -> int:
     return 0
 
 
+def _warn(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+
+
+def _evaluate(
+    parsed_args: argparse.Namespace, model: Model, markets: Sequence[Market], *, several: bool
+) -> dict[str, tuple[Evaluation, Rules]]:
+    """The evaluation of each market that has candles from --from to --to, and the rules it was made with."""
+    spans = spans_of(markets, parsed_args.since, parsed_args.until)
+    account = load_settings(parsed_args.config).account if parsed_args.config else AccountSettings()
+    share = account.initial_share if parsed_args.config else SHARE if several else None
+    evaluations = {}
+    with progress("evaluating", sum(len(span.decided) for span in spans.values())) as report:
+        done = 0
+        for name, span in spans.items():
+            rules = rules_of(account)
+            if share is not None:
+                rules = rules_with_share(rules, span.closes[0], rules.initial_balance, share)
+            evaluations[name] = (
+                evaluate_model(
+                    model,
+                    span,
+                    mode=parsed_args.mode,
+                    runs=parsed_args.runs,
+                    seed=parsed_args.seed,
+                    rules=rules,
+                    slippage_bps=account.slippage_bps,
+                    progress=partial(_add, report, done),
+                ),
+                rules,
+            )
+            done += len(span.decided)
+    return evaluations
+
+
+def _add(report: Callable[[int], None], before: int, bars: int) -> None:
+    report(before + bars)
+
+
+def _one(model: Model, evaluations: dict[str, tuple[Evaluation, Rules]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    ((done, rules),) = evaluations.values()
+    course = course_of(done.span, done.policy, rules)
+    return evaluation_statistics(done), _judged(model, [done.span], course.timing[1:], done.seed)
+
+
+def _several(model: Model, evaluations: dict[str, tuple[Evaluation, Rules]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    each = list(evaluations.values())
+    course = pool([course_of(done.span, done.policy, rules) for done, rules in each])
+    return markets_statistics(evaluations), _judged(
+        model, [done.span for done, _ in each], course.timing, each[0][0].seed
+    )
+
+
+def _judged(model: Model, spans: Sequence[Span], timing: Array, seed: int) -> dict[str, Any]:
+    """How many of the bars the model learned from, and the verdict on its timing (hours, runs)."""
+    times = [candle.bar_time for span in spans for candle in span.decided]
+    in_sample = in_sample_bars(model.manifest, times)
+    if warning := in_sample_warning(in_sample, len(times)):
+        _warn(warning)
+    year, checks = HOURS_A_YEAR * 3600 / spans[0].bar, Checks(in_sample_bars=in_sample)
+    evidence = timing_evidence(timing[:, None], 1, checks, bars_a_year=year, seed=seed)
+    return {"in_sample_bars": in_sample, "verdict": evidence.sentence}
+
+
 def _show(result: dict[str, Any]) -> None:
+    if "pooled" in result:
+        _show_markets(result["markets"])
+        result = {**result, **result["pooled"]}
+    _show_one(result)
+    sys.stdout.write(f"{result['verdict']}\n")
+
+
+def _show_markets(markets: dict[str, dict[str, Any]]) -> None:
+    columns = ["", "bars", "log return", "holding", "over the mix", "95 %", "drawdown", "exposure", "turnover", "cost"]
+    rows = []
+    for name, one in markets.items():
+        timing = one["timing_log_return"]
+        numbers = (one["policy"]["log_return"], one["hold"]["log_return"], timing["value"])
+        low, high = timing["ci95"]
+        rest = (one["policy"]["max_drawdown"], one["exposure"], one["turnover"], one["cost"])
+        shown = [*(round(x, 4) for x in numbers), f"{low:+.3f} to {high:+.3f}", *(round(x, 4) for x in rest)]
+        rows.append([name, one["bars"], *shown])
+    print_table(columns, rows)
+    sys.stdout.write("\nthe pool of them, an equal part in each:\n")
+
+
+def _show_one(result: dict[str, Any]) -> None:
     print_table(
         ["", "log return", "Sharpe, a year", "largest drawdown"],
         [
             (name.replace("_", " "), *(round(result[name][key], 4) for key in ("log_return", "sharpe", "max_drawdown")))
-            for name in (*_BASELINES, "argmax")
+            for name in (*BASELINES, "argmax")
         ],
         f"model {result['model_id']}, {result['from']} to {result['to']}",
     )

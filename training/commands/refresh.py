@@ -3,7 +3,7 @@
 import argparse
 
 from bot.console import add_config, add_json, print_result, read_settings
-from training.lab import run_refresh
+from training import lab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,6 @@ refresh.folder. The daemon is another process and is not disturbed; it loads a p
 def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     settings, clock = read_settings(parsed_args)
-    result = run_refresh(settings, clock, config=parsed_args.config, dry_run=parsed_args.dry_run)
+    result = lab.run_refresh(settings, clock, config=parsed_args.config, dry_run=parsed_args.dry_run)
     print_result(result, as_json=parsed_args.json)
     return 0

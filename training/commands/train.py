@@ -1,5 +1,7 @@
 """`hourhand-train train`: from candles to a model's folder."""
 
+from __future__ import annotations
+
 import argparse
 import math
 import os
@@ -8,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -24,20 +26,13 @@ from bot.console import add_json, print_result
 from bot.errors import UsageError
 from bot.market import Candle, fill_gaps
 from bot.model import Model, NetworkSpec, build_model, features, save_model
-from training.article import ppo as article
+from training import article, learner
 from training.commands.common import utc_date
 from training.data import between, numbers, read_file, sha256
-from training.learner import (
-    Metrics,
-    Progress,
-    Reached,
-    TrainingSettings,
-    learn,
-    load_checkpoint,
-    load_training_settings,
-    one_thread,
-    save_checkpoint,
-)
+
+if TYPE_CHECKING:
+    from training.article import Episode
+    from training.learner import Progress, Reached, TrainingSettings
 
 PRESETS: Final = ("default", "article", "bench")
 _ARTICLE_WINDOW: Final = 500
@@ -130,10 +125,10 @@ def _train_article(parsed_args: argparse.Namespace, candles: Sequence[Candle]) -
     episodes = parsed_args.episodes or math.ceil(
         (parsed_args.steps or article.EPISODES * _ARTICLE_WINDOW) / _ARTICLE_WINDOW
     )
-    with one_thread(), _Screen(episodes * _ARTICLE_WINDOW) as screen:
+    with learner.one_thread(), _Screen(episodes * _ARTICLE_WINDOW) as screen:
         began = time.perf_counter()
 
-        def progress(number: int, episode: article.Episode) -> None:
+        def progress(number: int, episode: Episode) -> None:
             stats = {"profit": episode.profit, "buys": episode.buys, "sells": episode.sells}
             screen.show(number * _ARTICLE_WINDOW, time.perf_counter() - began, stats)
 
@@ -161,16 +156,16 @@ def _train(parsed_args: argparse.Namespace, candles: Sequence[Candle], digest: s
         "threads": threads,
         "device": parsed_args.device,
         "package_version": __version__,
-        "torch_version": str(torch.__version__),
+        "torch_version": version("torch"),
         "settings": msgspec.to_builtins(settings),
     }
     folder = parsed_args.out.with_name(parsed_args.out.name + ".training")
     if not parsed_args.resume and folder.exists():
         raise UsageError(f"{folder} holds an earlier run: continue it with --resume, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
-    state, start = load_checkpoint(folder, recipe)
+    state, start = learner.load_checkpoint(folder, recipe)
     with ExitStack() as stack:
-        metrics = stack.enter_context(Metrics(folder, start.iterations))
+        metrics = stack.enter_context(learner.Metrics(folder, start.iterations))
         screen = stack.enter_context(_Screen(settings.iterations * per_iteration, start.iterations * per_iteration))
         board = stack.enter_context(_tensorboard(folder / "tensorboard", parsed_args.tensorboard))
 
@@ -180,7 +175,7 @@ def _train(parsed_args: argparse.Namespace, candles: Sequence[Candle], digest: s
             screen.show(steps, reached.seconds, progress._asdict())
             board(steps, progress)
 
-        weights, reached = learn(
+        weights, reached = learner.learn(
             numbers(candles),
             settings,
             seed=parsed_args.seed,
@@ -188,7 +183,7 @@ def _train(parsed_args: argparse.Namespace, candles: Sequence[Candle], digest: s
             device=parsed_args.device,
             start=(state, start),
             report=report,
-            keep=lambda tensors, reached: save_checkpoint(folder, tensors, recipe, reached),
+            keep=lambda tensors, reached: learner.save_checkpoint(folder, tensors, recipe, reached),
         )
     net, steps, profit = settings.network, reached.iterations * per_iteration, float(np.mean(reached.profits))
     reached_by = {"steps": steps, "updates": reached.updates, "episode_profit_last100": profit}
@@ -198,7 +193,7 @@ def _train(parsed_args: argparse.Namespace, candles: Sequence[Candle], digest: s
 
 
 def _settings(parsed_args: argparse.Namespace) -> TrainingSettings:
-    settings = load_training_settings(parsed_args.config, parsed_args.preset)
+    settings = learner.load_training_settings(parsed_args.config, parsed_args.preset)
     steps = (
         parsed_args.steps
         or (parsed_args.episodes and parsed_args.episodes * settings.windows.length)
@@ -220,6 +215,8 @@ def _check(parsed_args: argparse.Namespace, settings: TrainingSettings, threads:
         raise UsageError(f"windows.count {settings.windows.count} is not a multiple of {parts}")
     if candles <= settings.windows.length:
         raise UsageError(f"windows of {settings.windows.length} hours need more than {candles} candles")
+    import torch  # noqa: PLC0415 - an extra, and slow to load
+
     try:
         torch.zeros(1, device=parsed_args.device)
     except (RuntimeError, AssertionError) as error:

@@ -8,3 +8,10 @@ from .files import numbers as numbers
 from .files import read_file as read_file
 from .files import sha256 as sha256
 from .files import write_file as write_file
+from .markets import Market as Market
+from .markets import hours_share as hours_share
+from .markets import load_markets as load_markets
+from .markets import stretches as stretches
+from .markets import within as within
+from .peers import read_any as read_any
+from .peers import read_series as read_series

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bot import clock
 from bot.clock import bar_seconds
 from bot.errors import UsageError
+from bot.extras import missing_extra
 from bot.market import Candle, find_gaps, read_candles
 
 COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
@@ -61,6 +60,7 @@ def origin_of(path: Path) -> tuple[Origin, str]:
     """
     if path.suffix.lower() != ".parquet":
         return Origin(), ""
+    pa, pq = _arrow()
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
@@ -116,7 +116,18 @@ def write_file(path: Path, candles: Sequence[Candle], origin: Origin) -> None:
         raise UsageError(f"{path} cannot be written: {error}") from error
 
 
+def _arrow() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet. Raises UsageError where the extra is missing."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to load
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError as error:
+        raise missing_extra("Parquet", "parquet") from error
+    return pa, pq
+
+
 def _parquet(candles: Sequence[Candle], origin: Origin) -> bytes:
+    pa, pq = _arrow()
     columns = list(zip(*(candle[:6] for candle in candles), strict=True))
     kinds = [pa.int64()] + [pa.float64()] * 5
     table = pa.table({name: pa.array(*column) for name, *column in zip(COLUMNS, columns, kinds, strict=True)})

@@ -12,7 +12,7 @@ from bot.market import Candle, fill_gaps
 from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, Array, Model, Observation, choose, draw
 from bot.report import constant_mix
 from bot.trading import Rules, account_value, execute, hold_value_at
-from training.data import numbers
+from training.data import Market, numbers
 
 WARMUP_BARS: Final = 500
 ACCOUNT: Final = "main"
@@ -69,6 +69,21 @@ def span_of(
         raise UsageError("there are fewer than two candles from --from to --to")
     start = max(first - warmup, 0)
     return Span(run[start:], first - start, bar)
+
+
+def spans_of(markets: Sequence[Market], since: int | None, until: int | None) -> dict[str, Span]:
+    """The span of each market that has at least two candles with `since <= bar_time < until`, by its name.
+
+    Raises UsageError where none has.
+    """
+    spans = {}
+    for market in markets:
+        inside = [candle for candle in market.candles if since is None or candle.bar_time >= since]
+        if len(markets) == 1 or sum(until is None or candle.bar_time < until for candle in inside) >= 2:
+            spans[market.name] = span_of(market.candles, since, until, market.bar)
+    if not spans:
+        raise UsageError("there are fewer than two candles from --from to --to in any of the files")
+    return spans
 
 
 def policy_runs(
@@ -132,12 +147,17 @@ def random_runs(span: Span, rules: Rules, like: Runs, seed: int = 0, slippage_bp
     for _ in range(_TRIES):
         buy, sell = factor * often[0], factor * often[1]
         wanted = np.where(chance < buy, BUY, np.where(chance < buy + sell, SELL, HOLD)) * traded
-        runs = _carried_out(span, rules, RANDOM_RUNS, partial(_as_planned, wanted), slippage_bps)
+        runs = planned_runs(span, rules, wanted, slippage_bps)
         got = turnover(runs)
         if target == 0 or got == 0 or abs(got / target - 1) < _CLOSE_ENOUGH:
             break
         factor = min(factor * target / got, most)
     return runs
+
+
+def planned_runs(span: Span, rules: Rules, actions: NDArray[np.int64], slippage_bps: float = 0.0) -> Runs:
+    """Accounts whose actions (n, R) are known beforehand."""
+    return _carried_out(span, rules, actions.shape[1], partial(_as_planned, actions), slippage_bps)
 
 
 def _as_planned(wanted: NDArray[np.int64], n: int, _balance: Array, _stocks: Array) -> NDArray[np.int64]:

@@ -11,11 +11,12 @@ from bot.model import Array, Model, training_span
 from bot.trading import Rules
 from training.evaluation.backtest import Runs, Span, counts, hold_values, mix_values, policy_runs, random_runs
 from training.evaluation.backtest import turnover as turnover_of
+from training.evaluation.course import PARTS, timing_series
 from training.evaluation.statistics import HOURS_A_YEAR, difference, summary
 
 RUNS: Final = 16
 _RULES: Final = Rules()
-_BASELINES: Final = ("policy", "hold", "constant_mix", "random")
+BASELINES: Final = ("policy", "hold", "constant_mix", "random")
 
 
 class Evaluation(NamedTuple):
@@ -77,14 +78,15 @@ def evaluation_statistics(done: Evaluation) -> dict[str, Any]:
     """What an evaluation says, in plain numbers.
 
     `log_return`, `sharpe`, `max_drawdown` as in `statistics.summary`, `excess_log_return` over holding and
-    `timing_log_return` over the constant mix as in `difference`; `timing_parts` take the latter apart. `exposure` is
-    the mean share of the value in coins, `turnover` the value traded over the span in multiples of the account's,
-    `cost` commission and slippage in the same multiples (about the log return given away), `actions` the bars at
-    which each was done; means of the runs.
+    `timing_log_return` over the constant mix as in `difference`; `timing_parts` take the latter apart, as
+    `timing_series`. `exposure` is the mean share of the value in coins, `turnover` the value traded over the span in
+    multiples of the account's, `cost` commission and slippage in the same multiples (about the log return given away),
+    `actions` the bars at which each was done; means of the runs.
     """
     bar = done.span.bar
     year = HOURS_A_YEAR * 3600 / bar
     policy, values = done.policy, done.policy.values
+    parts = timing_series(policy, done.span.closes, done.exposure)
     return {
         "mode": done.mode,
         "seed": done.seed,
@@ -100,27 +102,9 @@ def evaluation_statistics(done: Evaluation) -> dict[str, Any]:
         "argmax": summary(done.argmax.values, year) | _trading(done.argmax),
         "excess_log_return": difference(values, done.hold, done.seed),
         "timing_log_return": difference(values, done.mix, done.seed),
-        "timing_parts": timing_parts(policy, done.span.closes, done.exposure),
+        "timing_parts": dict(zip(PARTS, parts.sum(0).mean(1).tolist(), strict=True)),
         **_trading(policy),
         "actions": counts(policy),
-    }
-
-
-def timing_parts(runs: Runs, closes: Array, share: float) -> dict[str, float]:
-    """The log return over the constant mix of `share`, taken apart; means of the runs, which add up to it.
-
-    With s the share in coins after a bar's action and r the simple return of the next bar, an account grows by
-    ln(1 + s r) before costs. `cost` is what is left of the log return without that growth, `selection` the sum of
-    (s - share) r, and `variance_drag` the rest: the sum of ln(1 + s r) - s r less the mix's own.
-    """
-    returns = (np.diff(closes) / closes[:-1])[:, None]
-    earned = runs.shares[:-1] * returns
-    growth = np.log1p(earned).sum(0)
-    mixed = share * returns
-    return {
-        "cost": float((np.log(runs.values[-1] / runs.values[0]) - growth).mean()),
-        "variance_drag": float((growth - earned.sum(0)).mean() - (np.log1p(mixed) - mixed).sum()),
-        "selection": float((earned - mixed).sum(0).mean()),
     }
 
 

@@ -3,15 +3,11 @@
 from typing import Any, Final
 
 import numpy as np
-from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
 from bot.model import Array
-from bot.report import drawdowns
+from bot.report import drawdowns, total_interval
 
 HOURS_A_YEAR: Final = 8760
-RESAMPLES: Final = 2000
-LEVEL: Final = 0.95
-_FEWEST_FOR_BLOCKS: Final = 30
 
 
 def log_returns(values: Array) -> Array:
@@ -40,31 +36,8 @@ def summary(values: Array, bars_a_year: float = HOURS_A_YEAR) -> dict[str, float
 
 
 def difference(values: Array, others: Array, seed: int = 0) -> dict[str, Any]:
-    """How much more log return `values` (n, R) made than `others` (n, S), total over the span, and how sure that is.
-
-    `value` is the mean of the runs. `ci95` is the percentile interval of 2,000 resamples: of the bars by the stationary
-    block bootstrap (Politis and Romano 1994), with the block length of Politis and White (2004) for the mean of the
-    runs, 1 for fewer than 30 bars; and of the R runs, with replacement. `covers` says what that is: what the hours may
-    bring, and what the draws of the runs may where there are several.
+    """How much more log return `values` (n, R) made than `others` (n, S), total over the span and mean of the runs, and
+    how sure that is over bars and runs: `value`, `ci95` and `covers`, as in `bot.report.total_interval`.
     """
     gains = log_returns(values) - log_returns(others).mean(1, keepdims=True)
-    runs = gains.shape[1]
-    total = float(gains.sum(0).mean())
-    covers = ["hours", "draws"] if runs > 1 else ["hours"]
-    if len(gains) < 3 or gains.std() <= 1e-12:
-        return {"value": total, "ci95": [total, total], "covers": covers}
-    bars = np.arange(len(gains))
-    bootstrap = StationaryBootstrap(_block_length(gains.mean(1)), bars, seed=seed)
-    totals = bootstrap.apply(lambda drawn: np.bincount(drawn, minlength=len(bars)) @ gains, RESAMPLES)
-    chosen = np.random.default_rng(seed).integers(runs, size=(RESAMPLES, runs))
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(np.take_along_axis(totals, chosen, axis=1).mean(1), [tail, 100 - tail])
-    return {"value": total, "ci95": [float(low), float(high)], "covers": covers}
-
-
-def _block_length(gains: Array) -> int:
-    if len(gains) < _FEWEST_FOR_BLOCKS or gains.std() <= 1e-12:
-        return 1
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a series almost without variance it makes 0 / 0
-        found = float(optimal_block_length(gains)["stationary"].iloc[0])
-    return round(min(max(found, 1.0), len(gains) / 2)) if np.isfinite(found) else 1
+    return total_interval(gains, seed).figures()

@@ -1,2 +1,11 @@
 from .bench import run_benchmark as run_benchmark
+from .plan import folds_of_years as folds_of_years
+from .plan import inner_folds as inner_folds
 from .refresh import run_refresh as run_refresh
+from .space import METHODS as METHODS
+from .space import read_space as read_space
+from .sweep import Search as Search
+from .sweep import run_sweep as run_sweep
+from .walkforward import Where as Where
+from .walkforward import ground_of as ground_of
+from .walkforward import run_walkforward as run_walkforward

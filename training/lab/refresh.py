@@ -26,10 +26,22 @@ from bot.model import (
 from bot.settings import RefreshSettings, RuleSettings, Settings, read_toml
 from bot.trading import rules_of
 from training.data import read_file
-from training.evaluation import evaluation_summary, span_of
+from training.evaluation import (
+    HOURS_A_YEAR,
+    Evaluation,
+    Evidence,
+    course_of,
+    evaluate_model,
+    evaluation_statistics,
+    rules_with_share,
+    span_of,
+    timing_evidence,
+)
+from training.lab.space import settings_toml
 from training.learner import DEFAULT_FILE, load_training_settings
 
 DAY: Final = 86_400
+ROUNDS: Final = "refresh.jsonl"
 _FAILURES: Final = {error.exit_code: error for error in (UsageError, LedgerError, ModelError, ExchangeError)}
 
 
@@ -70,7 +82,7 @@ def run_refresh(settings: Settings, clock: Clock, *, config: Path | None, dry_ru
         _publish(pointer, candidate, evaluation, trained.with_name(f"{trained.name}.evaluated"))
         if result["promoted"]:
             registry.promote(pointer, candidate.model_id, clock.now())
-    with (plan.folder / "refresh.jsonl").open("a", encoding="utf-8") as log:
+    with (plan.folder / ROUNDS).open("a", encoding="utf-8") as log:
         log.write(json.dumps(result) + "\n")
     return result
 
@@ -103,15 +115,11 @@ def _train(plan: Round, settings: Settings) -> Path:
     limits = settings.refresh
     wanted = read_toml(None, DEFAULT_FILE, "training settings")
     wanted["account"] = {name: getattr(settings.account, name) for name in RuleSettings.__struct_fields__}
-    text = "\n".join(
-        line
-        for section, table in wanted.items()
-        for line in (f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items()))
-    )
+    text = settings_toml(wanted)
     recipe = hashlib.sha256(f"{text}{limits.steps}{plan.first}{plan.split}".encode()).hexdigest()[:8]
     out = plan.folder / f"model-{_date(plan.today)}-{limits.seed}-{recipe}"
     config = out.with_name(f"{out.name}.toml")
-    config.write_text(text + "\n", encoding="utf-8")
+    config.write_text(text, encoding="utf-8")
     if not out.exists():
         length = ["--steps", str(limits.steps)] if limits.steps else []
         window = ["--from", _date(plan.first), "--to", _date(plan.split)]
@@ -128,18 +136,22 @@ def _judge(
     candles, origin = read_file(plan.candles, settings.exchange.timeframe)
     span = span_of(candles, plan.split, None, bar_seconds(origin.timeframe))
 
-    def evaluate(model: Model) -> dict[str, Any]:
-        return evaluation_summary(
-            model,
-            span,
-            mode=settings.policy.mode,
-            rules=rules_of(settings.account),
-            slippage_bps=settings.account.slippage_bps,
+    rules = rules_of(settings.account)
+    if settings.account.initial_share is not None:
+        rules = rules_with_share(rules, span.closes[0], rules.initial_balance, settings.account.initial_share)
+
+    def evaluate(model: Model) -> Evaluation:
+        return evaluate_model(
+            model, span, mode=settings.policy.mode, rules=rules, slippage_bps=settings.account.slippage_bps
         )
 
-    fresh = evaluate(candidate)
-    before = evaluate(current) if current else None
-    passed, reasons = gate(settings.refresh, fresh, before, days=len(span.decided) * span.bar / DAY)
+    judged = evaluate(candidate)
+    fresh = evaluation_statistics(judged)
+    before = evaluation_statistics(evaluate(current)) if current else None
+    timing = course_of(span, judged.policy, rules).timing[1:, None]
+    year = HOURS_A_YEAR * 3600 / span.bar
+    evidence = timing_evidence(timing, _candidates_before(plan, candidate) + 1, bars_a_year=year)
+    passed, reasons = gate(settings.refresh, fresh, before, evidence, days=len(span.decided) * span.bar / DAY)
     known = in_sample_bars(current.manifest, [candle.bar_time for candle in span.decided]) if current else 0
     if known:
         passed = False
@@ -153,10 +165,18 @@ def _judge(
         "current": current.model_id if current else None,
         "promoted": passed and (current is None or current.model_id != candidate.model_id),
         "reasons": reasons,
+        "verdict": evidence.sentence,
         "candidate_log_return": fresh["policy"]["log_return"],
         "current_log_return": before["policy"]["log_return"] if before else None,
         "hold_log_return": fresh["hold"]["log_return"],
     }, fresh
+
+
+def _candidates_before(plan: Round, candidate: Model) -> int:
+    """How many other candidates the rounds before have looked at: each was a trial."""
+    log = plan.folder / ROUNDS
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return len({json.loads(line).get("candidate") for line in lines if line.strip()} - {candidate.model_id})
 
 
 def _publish(pointer: Path, candidate: Model, evaluation: Mapping[str, Any], folder: Path) -> None:
@@ -167,14 +187,20 @@ def _publish(pointer: Path, candidate: Model, evaluation: Mapping[str, Any], fol
 
 
 def gate(
-    limits: RefreshSettings, candidate: Mapping[str, Any], current: Mapping[str, Any] | None, *, days: float
+    limits: RefreshSettings,
+    candidate: Mapping[str, Any],
+    current: Mapping[str, Any] | None,
+    evidence: Evidence,
+    *,
+    days: float,
 ) -> tuple[bool, list[str]]:
     """Whether the candidate may be promoted, and one sentence for each thing that was looked at.
 
-    Both are `evaluation_statistics` on the same held-out candles of `days` days. Looked at are the mean
-    log return against the current model's by `limits.margin`, the turnover a day, and the largest drawdown.
+    `candidate` and `current` are `evaluation_statistics` on the same held-out candles of `days` days, `evidence` is of
+    the candidate's timing there. Looked at are that evidence, the mean log return against the current model's by
+    `limits.margin`, the turnover a day, and the largest drawdown.
     """
-    looked_at: list[tuple[bool, str]] = []
+    looked_at = [(evidence.found, evidence.sentence)]
     mine = candidate["policy"]["log_return"]
     if current is None:
         looked_at.append((True, "there is no current model"))

@@ -14,4 +14,5 @@ from .run import one_thread as one_thread
 from .settings import DEFAULT_FILE as DEFAULT_FILE
 from .settings import TrainingSettings as TrainingSettings
 from .settings import load_training_settings as load_training_settings
+from .settings import parse as parse
 from .workers import WorkerPool as WorkerPool

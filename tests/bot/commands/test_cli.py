@@ -54,7 +54,7 @@ def test_the_overview_names_every_command(capsys: Run) -> None:
         main(["--help"])
     assert end.value.code == 0
     out = capsys.readouterr().out
-    assert all(f" {command} " in out for command in COMMANDS)
+    assert all(re.search(rf"^    {command}\s", out, re.MULTILINE) for command in COMMANDS)
     assert "example: hourhand" in out
     with pytest.raises(SystemExit) as end:
         main(["--version"])
@@ -95,9 +95,13 @@ def test_trades(capsys: Run, ledger: Path) -> None:
     result = printed(capsys, "trades")["trades"]
     assert [tuple(fill.values()) for fill in result] == [fill[1:] for fill in fills]
     assert printed(capsys, "trades", "--last", "2")["trades"] == result[-2:]
+    small = sum(fill[5] < 10 for fill in fills)
+    assert printed(capsys, "trades")["below_ten"] == small
     capsys.readouterr()
     assert main(["trades"]) == 0
-    assert capsys.readouterr().out.count("\n") == len(fills) + 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(fills) + 2
+    assert lines[-1] == f"{small} of {len(fills)} fills moved less than 10 in quote currency"
 
 
 @pytest.mark.parametrize("table", ["candles", "decisions", "fills", "accounts", "models", "states"])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bot.ledger import open_writer, tables
+from bot.market import MarketLimits
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Rules, Trader
@@ -34,13 +35,15 @@ def run_example(ledger: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", example(), ledger], capture_output=True, text=True, check=False)
 
 
-@pytest.fixture
-def ledger_file(tmp_path: Path) -> Path:
+@pytest.fixture(params=[None, MarketLimits(0.00004, 5.0, 1e-08)], ids=["own", "exchange"])
+def ledger_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     file = tmp_path / "ledger.sqlite"
     ledger = open_writer(f"sqlite:///{file}")
     terms = AccountTerms(
         "Jürgen", MARKET, Rules(initial_balance=1234.5, min_sell_amount=5e-05), slippage_bps=2.5, seed=7
     )
+    if request.param:
+        terms = terms._replace(rules=terms.rules._replace(limits=request.param), limits="exchange")
     replay_candles(ledger, Trader(terms, model_of(11)), generate_candles(90, 5, holes=0.02), 30)
     ledger.close()
     return file
@@ -87,6 +90,8 @@ def test_a_few_lines_of_javascript_compute_the_chain(ledger_file: Path, altered:
 
     with closing(sqlite3.connect(ledger_file)) as connection:
         account = connection.execute("SELECT * FROM accounts").fetchone()
+        limits = connection.execute("SELECT * FROM account_limits").fetchone() or ()
+        account += limits[1:]
         models = dict(connection.execute("SELECT model_id, weights_sha256 FROM models"))
         candles = {row[1]: row for row in connection.execute("SELECT * FROM candles ORDER BY bar_time")}
         fills = {row[1]: row[1:] for row in connection.execute("SELECT * FROM fills")}

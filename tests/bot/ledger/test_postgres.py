@@ -283,6 +283,7 @@ def test_the_first_schema_is_brought_up_to_date(url: str) -> None:
     ledger = open_writer(url)
     with ledger.writing() as connection:
         connection.execute(text("DROP TABLE ledger_info"))
+        connection.execute(text("DROP TABLE account_limits"))
         connection.execute(text("DROP INDEX ix_events_revision"))
         connection.execute(text("ALTER TABLE decisions DROP COLUMN chain_version"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))

@@ -49,7 +49,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with world.poller(
             BUYER,
             schedule={"warmup_bars": 7},
-            account={"name": "buyer", "initial_balance": 9.0},
+            account={"name": "buyer", "initial_balance": 9.0, "limits": "exchange"},
             policy={"mode": "argmax", "seed": 7},
         ) as poller:
             world.run(poller, range(25, 30))
@@ -57,7 +57,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert {row[3] for row in rows["decisions"]} == {"policy", "minimum", "synthetic", "missed"}
     assert sum(row[16] is not None for row in rows["decisions"]) > 5
     assert len(rows["fills"]) > 6
-    assert [len(rows[name]) for name in ("accounts", "models", "states")] == [2, 3, 2]
+    assert [len(rows[name]) for name in ("accounts", "account_limits", "models", "states")] == [2, 1, 3, 2]
     return folder / "ledger.sqlite"
 
 

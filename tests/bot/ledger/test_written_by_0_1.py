@@ -26,7 +26,7 @@ from bot.market import read_candles
 from bot.model import load_model
 from bot.service import replay_candles
 from bot.trading import AccountTerms, Trader
-from tests.harness import HOUR, MARKET, world_of
+from tests.harness import HOUR, MARKET, hourhand, world_of
 
 WRITTEN = Path(__file__).parents[2] / "data" / "written_by_0_1"
 CHAINS = json.loads((WRITTEN / "replayed_chains.json").read_text())
@@ -121,4 +121,16 @@ def test_the_daemon_goes_on_from_its_last_bar(url: str, tmp_path: Path) -> None:
             world.run(poller, range(60, 70))
         decided = [row[1] for row in world.rows()["decisions"] if row[0] == "main"]
     assert decided[-10:] == [last.bar_time + n * HOUR for n in range(1, 11)]
+    assert differences(url) == []
+
+
+def test_a_backup_of_it_is_restored_under_the_ledger_of_this_version(url: str, tmp_path: Path) -> None:
+    """As docs/how-to/upgrade.md says: back up, upgrade, and go back to the backup where something is wrong."""
+    ledger = {"HOURHAND_LEDGER__URL": url}
+    assert hourhand("backup", "before.sqlite", cwd=tmp_path, **ledger).returncode == 0
+    open_writer(url).close()
+    assert hourhand("verify", cwd=tmp_path, **ledger).stdout.endswith("differences  0\n")
+    assert hourhand("restore", "before.sqlite", cwd=tmp_path, **ledger).returncode == 0
+    assert differences(url) == []
+    open_writer(url).close()
     assert differences(url) == []

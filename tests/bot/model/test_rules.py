@@ -15,9 +15,9 @@ from bot.model import (
     BUY,
     HOLD,
     SELL,
+    CodeManifest,
     Model,
     Observation,
-    RuleManifest,
     attach_evaluation,
     describe,
     load_model,
@@ -80,12 +80,15 @@ def test_what_is_no_rule_is_refused_in_one_sentence(text: str, words: str) -> No
 
 def test_a_folder_holds_a_rule_like_any_model(tmp_path: Path) -> None:
     model = rule_model("mix?share=0.4")
-    save_model(attach_evaluation(model, {"bars": 3}), tmp_path / "mix")
+    chosen = rule_model("mix?share=0.4", training={"first_candle": 3600})
+    assert chosen.model_id == model.model_id
+    save_model(attach_evaluation(chosen, {"bars": 3}), tmp_path / "mix")
     again = load_model(tmp_path / "mix")
     assert (again.model_id, again.policy) == (model.model_id, model.policy)
     manifest = manifest_of(again)
-    assert isinstance(manifest, RuleManifest)
+    assert isinstance(manifest, CodeManifest)
     assert (manifest.format, manifest.rule, manifest.evaluation) == (2, "mix?band=0.15&share=0.4", {"bars": 3})
+    assert manifest.training == {"first_candle": 3600}
     pointer = tmp_path / "models" / "current"
     assert registry.publish(pointer, again) == "added"
     registry.promote(pointer, model.model_id, 1.0)
@@ -119,7 +122,7 @@ def test_an_altered_rule_is_refused(change: dict[str, Any], words: str) -> None:
 def test_a_rule_with_weights_is_refused() -> None:
     manifest = json.loads(rule_model("hold").manifest)
     network = model_of(1)
-    with pytest.raises(ModelError, match="a rule has none"):
+    with pytest.raises(ModelError, match="a policy that is code has none"):
         parse_model(network.weights, json.dumps(manifest | {"weights_sha256": network.weights_sha256}))
 
 
@@ -209,6 +212,20 @@ def test_a_registry_needs_a_pointer(tmp_path: Path) -> None:
     listed = hourhand("models", "list", cwd=tmp_path, HOURHAND_POLICY__MODEL="rule:hold")
     assert listed.returncode == 2
     assert listed.stderr.count("\n") == 1
+
+
+def test_a_rule_is_published_by_its_name(tmp_path: Path) -> None:
+    env = {"HOURHAND_POLICY__MODEL": "models/current"}
+    published = hourhand("models", "publish", "rule:mix?share=0.4", "--json", cwd=tmp_path, **env)
+    model_id = json.loads(published.stdout)["model_id"]
+    assert model_id == rule_model("mix?share=0.4").model_id
+    assert hourhand("models", "promote", model_id, cwd=tmp_path, **env).returncode == 0
+    shown = json.loads(hourhand("models", "show", model_id[:5], "--json", cwd=tmp_path, **env).stdout)
+    assert (shown["rule"], shown["format"]) == ("mix?band=0.15&share=0.4", 2)
+    listed = json.loads(hourhand("models", "list", "--json", cwd=tmp_path, **env).stdout)
+    assert listed["current"] == model_id
+    refused = hourhand("models", "publish", "rule:mix?share=4", cwd=tmp_path, **env)
+    assert (refused.returncode, refused.stderr.count("\n")) == (5, 1)
 
 
 def test_files_of_a_rule(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.market import MarketLimits
 from bot.model import BUY, HOLD, SELL
 from bot.trading import AccountTerms, Quote, Rules, account_value, execute, fill_price, hold_value_at, trade
 
@@ -15,8 +16,12 @@ money = st.floats(0, 1e9)
 coins = st.floats(0, 1e6)
 price = st.floats(1e-3, 1e7)
 action = st.sampled_from([HOLD, BUY, SELL])
+limits = st.builds(
+    MarketLimits, st.floats(0, 0.01), st.floats(0, 20), st.sampled_from([0.0, 1e-18, 1e-8, 1e-05, 0.01, 0.25, 1.0, 3.0])
+)
 rules = st.builds(
-    Rules, money, coins, st.floats(0, 0.99), st.floats(0.001, 1), st.floats(0, 100), st.floats(0, 0.1)
+    Rules, money, coins, st.floats(0, 0.99), st.floats(0.001, 1), st.floats(0, 100), st.floats(0, 0.1),
+    st.none() | limits,
 )  # fmt: skip
 
 
@@ -53,11 +58,44 @@ def test_value_is_kept_but_for_the_commission(a: int, balance: float, stocks: fl
     assert after_value == pytest.approx(before_value - fee, rel=1e-12, abs=1e-9)
     assert after.balance >= 0
     assert after.stocks >= 0
-    assert after.spent == (r.trade_fraction * balance if after.spent else 0)
-    assert after.sold == (r.trade_fraction * stocks if after.sold else 0)
+    if r.limits is None:
+        assert after.spent == (r.trade_fraction * balance if after.spent else 0)
+        assert after.sold == (r.trade_fraction * stocks if after.sold else 0)
     assert not (after.spent and after.sold)
     if a == HOLD:
         assert after[:2] == (balance, stocks)
+
+
+@given(st.sampled_from([BUY, SELL]), money, coins, price, rules, limits)
+def test_orders_are_whole_steps_and_no_smaller_than_the_exchange_takes(
+    a: int, balance: float, stocks: float, at: float, r: Rules, known: MarketLimits
+) -> None:
+    own, kept = (trade(a, balance, stocks, at, r._replace(limits=which)) for which in (None, known))
+    free = own.spent / at if a == BUY else own.sold
+    ordered = kept.spent / at if a == BUY else kept.sold
+    assert kept.spent <= own.spent
+    assert kept.sold <= own.sold
+    if ordered:
+        last_bits = 1e-12 * ordered
+        assert ordered >= known.min_amount - last_bits
+        assert ordered * at >= known.min_cost * (1 - 1e-12)
+        assert free - ordered <= known.amount_step + last_bits
+        if known.amount_step > last_bits:
+            assert abs(ordered / known.amount_step - round(ordered / known.amount_step)) < 1e-3
+    elif free:
+        small = known.amount_step + 1e-12 * free
+        assert (
+            free - small < known.min_amount
+            or (free - small) * at < known.min_cost * (1 + 1e-12)
+            or (free - small) * at <= r.min_buy_value * (1 + 1e-12)
+            or free - small <= r.min_sell_amount
+        )
+
+
+@pytest.mark.parametrize(("coins_held", "sold"), [(1.0, 0.5), (0.58, 0.29), (0.6, 0.3), (0.59, 0.29), (0.018, 0.0)])
+def test_half_of_whole_steps_is_not_one_step_too_few(coins_held: float, sold: float) -> None:
+    hundredths = ARTICLE._replace(limits=MarketLimits(0.0, 0.0, 0.01))
+    assert trade(SELL, 0.0, coins_held, 100.0, hundredths).sold == pytest.approx(sold, abs=1e-15)
 
 
 @given(st.lists(st.tuples(action, money, coins, price), min_size=1, max_size=30), rules)

@@ -155,3 +155,99 @@ def test_the_daemons_settings_decide_what_an_account_is(
     usual, dear = result_of(command, capsys), result_of([*command, "--config", str(config)], capsys)
     assert dear["cost"] > 5 * usual["cost"]
     assert dear["hold"] == usual["hold"]
+
+
+@pytest.fixture
+def several(walk: Walk, make_model: MakeModel, tmp_path: Path) -> list[str]:
+    """The words of a command that evaluates a model on three markets, one of them younger, at prices far apart."""
+    save_model(make_model(seed=4, features="returns", account_at="heads"), tmp_path / "model")
+    for name, candles, scale in (
+        ("AAA_USD", walk(300), 1.0),
+        ("BBB_USD", walk(300, 1), 1e-4),
+        ("CCC_USD", walk(300, 2)[100:], 1e3),
+    ):
+        scaled = [
+            candle._replace(**{key: getattr(candle, key) * scale for key in ("open", "high", "low", "close")})
+            for candle in candles
+        ]
+        write_file(tmp_path / f"{name}-1h.csv", scaled, Origin())
+    return ["evaluate", "--model", str(tmp_path / "model"), "--candles", str(tmp_path / "*.csv"), "--runs", "3"]
+
+
+def test_several_markets_have_figures_each_and_a_pool(several: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    result = result_of(several, capsys)
+    assert list(result["markets"]) == ["AAA_USD", "BBB_USD", "CCC_USD"]
+    assert [one["bars"] for one in result["markets"].values()] == [300, 300, 200]
+    pooled = result["pooled"]
+    for name in NAMES:
+        assert {"log_return", "sharpe", "max_drawdown"} <= pooled[name].keys()
+    assert (pooled["bars"], pooled["runs"]) == (300, 3)
+    for name, baseline in (("excess_log_return", "hold"), ("timing_log_return", "constant_mix")):
+        value, (low, high) = pooled[name]["value"], pooled[name]["ci95"]
+        assert low < value < high
+        assert value == pytest.approx(pooled["policy"]["log_return"] - pooled[baseline]["log_return"])
+    assert sum(pooled["timing_parts"].values()) == pytest.approx(pooled["timing_log_return"]["value"])
+    assert -pooled["timing_parts"]["cost"] == pytest.approx(pooled["cost"], rel=0.02)
+    for one in result["markets"].values():
+        assert sum(one["timing_parts"].values()) == pytest.approx(one["timing_log_return"]["value"])
+    assert result["verdict"].startswith("no evidence of timing")
+
+
+def test_a_market_costs_what_it_costs_whatever_a_coin_is_worth(
+    several: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Half of 10,000 in coins: the same candles at another price level give the same figures."""
+    lines = (tmp_path / "AAA_USD-1h.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines[1:]]
+    dear = [",".join([row[0], *(repr(float(x) * 1024) for x in row[1:5]), row[5]]) for row in rows]
+    (tmp_path / "DDD_USD-1h.csv").write_text("\n".join([lines[0], *dear]))
+    markets = result_of(several, capsys)["markets"]
+    cheap, costly = markets["AAA_USD"], markets["DDD_USD"]
+    assert costly["policy"]["log_return"] == pytest.approx(cheap["policy"]["log_return"], abs=1e-3)
+    assert costly["hold"]["log_return"] == pytest.approx(cheap["hold"]["log_return"])
+    assert cheap["hold"]["log_return"] == pytest.approx(np.log(0.5 + 0.5 * float(rows[-1][4]) / float(rows[0][4])))
+
+
+def test_one_of_a_pattern_is_one_market(several: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    one = [str(tmp_path / "A*.csv") if word.endswith("*.csv") else word for word in several]
+    assert "markets" not in result_of(one, capsys)
+
+
+def test_a_coin_counts_once_unless_asked(
+    several: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "aaausdt.csv").write_bytes((tmp_path / "AAA_USD-1h.csv").read_bytes())
+    assert main([*several, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)["markets"]) == 3
+    assert "aaausdt is the same coin as AAA_USD" in shown.err
+    assert len(result_of([*several, "--same-coin"], capsys)["markets"]) == 4
+
+
+def test_people_get_the_markets_and_the_pool(several: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(several) == 0
+    shown = capsys.readouterr().out
+    for words in ("AAA_USD", "the pool of them", "constant mix", "no evidence of timing"):
+        assert words in shown
+    assert main([*several, "--out", "page.html"]) == 2
+
+
+def test_a_market_that_is_too_young_is_left_out(
+    several: list[str], capsys: pytest.CaptureFixture[str], walk: Walk
+) -> None:
+    until = utc(walk(300)[90].bar_time)
+    assert list(result_of([*several, "--to", until], capsys)["markets"]) == ["AAA_USD", "BBB_USD"]
+    assert main([*several, "--from", "2030-01-01"]) == 2
+
+
+def test_a_verdict_on_bars_that_were_learned_from_is_no_evidence(
+    walk: Walk, make_model: MakeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candles = walk(400)
+    span = {"first_candle": candles[0].bar_time, "last_candle": candles[-1].bar_time}
+    save_model(make_model(seed=4, training=span), tmp_path / "model")
+    write_file(tmp_path / "candles.csv", candles, Origin())
+    words = ["evaluate", "--model", str(tmp_path / "model"), "--candles", str(tmp_path / "candles.csv"), "--runs", "2"]
+    result = result_of(words, capsys)
+    assert result["in_sample_bars"] == 400
+    assert "the model learned from 400 of these bars" in result["verdict"] or "it loses" in result["verdict"]

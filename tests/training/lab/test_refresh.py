@@ -12,12 +12,14 @@ from bot.model import SHIPPED_POINTER, load_model, registry, training_span
 from bot.settings import RefreshSettings, Settings, load_settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.simulator.faults import Fault
+from training.evaluation import Evidence
 from training.lab import run_refresh
 from training.lab.refresh import gate
 
 DAY = 86_400
 START = 1_577_836_800
 DAYS = 45
+FOUND = Evidence(0.5, (0.1, 0.9), 0.001, "timing found", found=True)
 
 
 def _figures(log_return: float, turnover: float = 1.0, drawdown: float = 0.1) -> dict[str, object]:
@@ -38,9 +40,10 @@ def _figures(log_return: float, turnover: float = 1.0, drawdown: float = 0.1) ->
 )
 def test_the_gate(candidate: dict[str, object], current: dict[str, object] | None, passes: bool) -> None:
     limits = RefreshSettings(margin=0.02, max_turnover_a_day=2.0, max_drawdown=0.3)
-    good, reasons = gate(limits, candidate, current, days=10)
+    good, reasons = gate(limits, candidate, current, FOUND, days=10)
     assert good is passes
-    assert len(reasons) == 3
+    assert len(reasons) == 4
+    assert not gate(limits, candidate, current, FOUND._replace(found=False), days=10)[0]
 
 
 @pytest.fixture
@@ -75,6 +78,13 @@ def test_a_round_publishes_and_promotes_through_the_gate(settings: Settings, mon
     pointer = Path(settings.policy.model)
     with LoopbackExchange(generate_candles(DAYS * 24, 3, start=START), clock) as exchange:
         settings = _loopback(monkeypatch, exchange)
+        unsure = run_refresh(settings, clock, config=None, dry_run=False)
+        assert not unsure["promoted"]  # a training of one iteration has learned nothing
+        assert unsure["verdict"].startswith("no evidence of timing")
+        assert unsure["verdict"] in unsure["reasons"]
+        assert not pointer.exists()
+        assert (pointer.parent / unsure["candidate"]).is_dir()
+        monkeypatch.setattr("training.lab.refresh.timing_evidence", lambda *_, **__: FOUND)
         result = run_refresh(settings, clock, config=None, dry_run=False)
         assert result["promoted"]  # there was no current model
         assert registry.read_pointer(pointer).model_id == result["candidate"]
@@ -84,7 +94,7 @@ def test_a_round_publishes_and_promotes_through_the_gate(settings: Settings, mon
         )  # the same day: the same model, already current
         assert (again["candidate"], again["promoted"]) == (result["candidate"], False)
     log = (Path(settings.refresh.folder) / "refresh.jsonl").read_text().splitlines()
-    assert [json.loads(line)["promoted"] for line in log] == [True, False]
+    assert [json.loads(line)["promoted"] for line in log] == [False, True, False]
     manifest = json.loads((pointer.parent / result["candidate"] / "model.json").read_text())
     assert manifest["evaluation"]["policy"]["log_return"] == result["candidate_log_return"]
     assert manifest["training"]["last_candle"] < START + (DAYS - 7) * DAY  # nothing of the held-out stretch

@@ -1,0 +1,48 @@
+"""`hourhand-train sweep`."""
+
+import argparse
+from pathlib import Path
+
+from bot.clock import read_clock, utc
+from bot.errors import UsageError
+from training.commands.common import utc_date
+from training.commands.lab_options import add_lab_arguments, read_markets, show, task_progress
+from training.data import within
+from training.lab import METHODS, Search, Where, ground_of, inner_folds, read_space, run_sweep
+from training.learner import load_training_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sweep`."""
+    parser.description = """\
+Try settings from a space: a TOML file with the sections and keys of config/training.toml, each with a list of choices
+or a range such as {low = 0.001, high = 0.1, log = true}. Each setting is judged by walk-forward inside of the candles
+up to --to alone: their second half in parts, each tested after training on what is before it less the embargo. The
+best is written to DIR/best.toml, and judged with the number of all trials; candles from --to on remain for a test.
+
+Tasks run on Ray, one a core. Stopped or killed, the same command goes on with what is not done."""
+    parser.epilog = "example: hourhand-train sweep --space space.toml --candles btcusd.csv --to 2021-01-01 --out sweep"
+    add_lab_arguments(parser)
+    parser.add_argument("--space", type=Path, required=True, metavar="FILE", help="what may be chosen, in TOML")
+    parser.add_argument("--method", choices=METHODS, default="grid", help="how settings are found (grid)")
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="settings of random and optuna (20)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of random and optuna (0)")
+    parser.add_argument("--parts", type=int, default=3, metavar="N", help="parts that are tested (3)")
+    parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
+    parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
+
+
+def call(parsed_args: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    if parsed_args.trials < 1 or parsed_args.parts < 1 or parsed_args.seed < 0:
+        raise UsageError("--trials and --parts are 1 or more, --seed 0 or more")
+    settings = load_training_settings(parsed_args.config)
+    search = Search(read_space(parsed_args.space), parsed_args.method, parsed_args.trials, parsed_args.seed)
+    markets = within(read_markets(parsed_args), parsed_args.since, parsed_args.until)
+    folds = inner_folds(markets, parsed_args.parts, parsed_args.embargo_days)
+    ground = ground_of(markets, folds, parsed_args.seeds, parsed_args.runs)
+    where = Where(parsed_args.out, parsed_args.address, parsed_args.workers)
+    with task_progress() as tell:
+        result = run_sweep(ground, settings, search, where, utc(read_clock(None).now()), tell)
+    show(result, as_json=parsed_args.json)
+    return 0

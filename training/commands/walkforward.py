@@ -1,0 +1,37 @@
+"""`hourhand-train walkforward`."""
+
+import argparse
+
+from bot.clock import read_clock, utc
+from training.commands.lab_options import add_lab_arguments, read_markets, show, task_progress
+from training.lab import Where, folds_of_years, ground_of, run_walkforward
+from training.learner import load_training_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `walkforward`."""
+    parser.description = """\
+For each year of --folds, train on everything before it (less the embargo) and test on it, with every seed; beside
+that the rivals on the same hours: holding, a constant mix, chance with the same turnover, a rule that is long above its
+14-day average, a ridge regression on the same features. Figures are pooled over folds, seeds and markets and corrected
+for the number of trials; the verdict is one sentence. Everything is in DIR/lab.json and DIR/lab.html.
+
+Tasks run on Ray, one a core. Stopped or killed, the same command goes on with what is not done."""
+    parser.epilog = (
+        "example: hourhand-train walkforward --candles coins/*.csv.gz --folds 2019,2020,2021,2022 --seeds 5 --out lab"
+    )
+    add_lab_arguments(parser)
+    parser.add_argument("--folds", required=True, metavar="Y,Y", help="the years that are tested, such as 2021,2022")
+
+
+def call(parsed_args: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    settings = load_training_settings(parsed_args.config)
+    markets = read_markets(parsed_args)
+    folds = folds_of_years(parsed_args.folds, markets, parsed_args.embargo_days)
+    ground = ground_of(markets, folds, parsed_args.seeds, parsed_args.runs)
+    where = Where(parsed_args.out, parsed_args.address, parsed_args.workers)
+    with task_progress() as tell:
+        result = run_walkforward(ground, settings, where, utc(read_clock(None).now()), tell)
+    show(result, as_json=parsed_args.json)
+    return 0
