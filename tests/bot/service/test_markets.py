@@ -1,6 +1,9 @@
 """Several markets in one daemon: asked side by side, each with troubles of its own, all in one ledger."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bot.clock import read_clock
 from bot.errors import ExchangeError, UnknownSymbolError, UsageError
 from bot.ledger import open_reader, open_writer, read_events, read_terms
 from bot.model import registry
@@ -17,7 +21,7 @@ from bot.service import Markets, TraderWatcher, Waiter, once, poll_once, raise_f
 from bot.simulator import LoopbackExchange
 from bot.simulator.faults import Fault
 from bot.simulator.generate import START
-from tests.harness import HOUR, InlineWaiter, hourhand
+from tests.harness import HOUR, InlineWaiter, environment, hourhand
 from tests.many import CANDLES, MODELS, Exchanges, exchanges, named
 
 
@@ -311,6 +315,31 @@ def test_the_command_says_which_was_not_decided_and_ends_with_6(world: Exchanges
     health = hourhand("health", "--config", "bot.toml", cwd=world.folder, HOURHAND_CLOCK=clock)
     assert health.returncode == 1
     assert "1 of 2 markets; eth: no bar" in health.stdout
+
+
+def test_a_hangup_makes_the_daemon_read_the_markets_again(world: Exchanges) -> None:
+    file = world.folder / "bot.toml"
+    file.write_text(
+        f'[exchange]\nbase_url = "{world.exchange.url}"\n[schedule]\nwarmup_bars = 20\n'
+        '[policy]\nmodel = "models/current"\n[ledger]\nurl = "sqlite:///ledger.sqlite"\n'
+    )
+    clock = f"@{START + 31 * HOUR + 30}x60@{time.time():.3f}"
+    world.exchange.clock = read_clock(clock)
+    command = [sys.executable, "-m", "bot", "run", "--config", "bot.toml"]
+    env = environment(PYTHONPATH=str(Path(__file__).parents[3]), HOURHAND_CLOCK=clock)
+    with subprocess.Popen(command, cwd=world.folder, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = (json.loads(line) for line in process.stderr)
+        next(line for line in lines if line["event"] == "bar")
+        with file.open("a") as settings:
+            settings.write('[[markets]]\nname = "eth"\nsymbol = "ETH/USD"\n')
+        process.send_signal(signal.SIGHUP)
+        assert next(line for line in lines if line["event"] == "market_added")["market"] == "eth"
+        assert next(line for line in lines if line["event"] == "bar")["account"] == "eth"
+        process.terminate()
+        assert [line["event"] for line in lines][-1] == "stopped"
+    assert process.returncode == 0
+    world.proven()
 
 
 def test_a_simulated_clock_needs_an_address_for_every_market(world: Exchanges) -> None:
