@@ -70,7 +70,7 @@ def test_a_short_performance(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_short_performance_with_several_markets(tmp_path: Path) -> None:
-    settings = settings_of(policy={"model": str(SHIPPED_POINTER)})
+    settings = settings_of(policy={"model": "rule:random?turnover=1.0"})
     outcome = run_demo(tmp_path, settings, Narrator(io.StringIO()), SHORT._replace(markets=3))
     untrue = [check for check, is_true in outcome["checks"].items() if not is_true]
     assert untrue in ([], ["missed in the outage, and only there"])
