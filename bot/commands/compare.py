@@ -71,7 +71,7 @@ def call(parsed_args: Namespace) -> int:
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         histories = read_histories(connection, main, parsed_args.account)
-        aligned, left_out = align_histories(connection, histories, keep_all=bool(parsed_args.account))
+        aligned, left_out = align_histories(histories, keep_all=bool(parsed_args.account))
         statistics = [account_statistics(history) for history in aligned]
     ledger.close()
     if not statistics:

@@ -58,6 +58,8 @@ _TROUBLE: Final = {
     "gap": "hours that the exchange does not have",
     "revision": "the exchange changed a candle that was decided",
     "model_swapped": "another model decides",
+    "paused": "paused",
+    "resumed": "resumed",
     "model_rejected": "a model was refused, the one before trades on",
     "settings_rejected": "the settings were refused, those before hold",
     "market_rejected": "a market was refused",
