@@ -15,14 +15,14 @@ REGISTRY := $(BIN)/python -c "from pathlib import Path; from bot.model import pr
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch --constraint requirements-torch.txt
 
-NEEDS_CANDLES := $(filter article walk,$(MAKECMDGOALS))
+NEEDS_CANDLES := $(filter article model walk,$(MAKECMDGOALS))
 ifneq ($(NEEDS_CANDLES),)
 ifeq ($(CANDLES),)
 $(error make $(NEEDS_CANDLES) needs a file of candles: make $(NEEDS_CANDLES) CANDLES=btcusd.parquet)
 endif
 endif
 
-.PHONY: docs pictures demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article lock clean
+.PHONY: docs pictures demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article model lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -69,6 +69,9 @@ campaign: .venv/all ## kill the daemon at KILLS random moments and compare its l
 
 article: .venv/all ## the article's whole experiment on CANDLES=file, with its charts, into OUT=folder
 	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),var/article)
+
+model: .venv/all ## the model that is shipped, from CANDLES=file, into OUT=folder
+	$(BIN)/hourhand-train train --candles $(CANDLES) --out $(or $(OUT),runs/shipped) --seed 0
 
 swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them, under a daemon that is killed meanwhile
 	$(BIN)/python -m tests.swap_campaign --promotions $(PROMOTIONS)

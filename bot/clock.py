@@ -80,6 +80,14 @@ def bar_seconds(timeframe: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def timeframe_of(bar: int) -> str:
+    """The timeframe of bars of so many seconds, a whole number of minutes: the shortest way to write it."""
+    for unit, seconds in (("d", 86_400), ("h", 3600)):
+        if bar % seconds == 0:
+            return f"{bar // seconds}{unit}"
+    return f"{bar // 60}m"
+
+
 def newest_closed(now: float, bar: int) -> int:
     """Open time of the newest bar of `bar` seconds that has closed at `now`."""
     return int(now // bar) * bar - bar

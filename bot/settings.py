@@ -86,7 +86,7 @@ class ScheduleSettings(Struct, frozen=True, forbid_unknown_fields=True):
     poll_delay_seconds: Seconds = 20.0
     max_decision_delay_seconds: Seconds = 900.0
     catch_up: Literal["observe", "trade"] = "observe"
-    warmup_bars: Annotated[int, Meta(ge=0)] = 500
+    warmup_bars: Annotated[int, Meta(ge=0)] | None = None
 
 
 class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ DOWN = (
     "training.commands",
     "training.lab",
     "training.article",
+    "training.selection",
     "training.evaluation",
     "training.learner",
     "training.environment",

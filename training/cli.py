@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "candles": "describe a file of candles",
     "train": "train a model",
     "evaluate": "compare a model with its baselines",
+    "bounds": "measure the default training on markets whose truth is known",
     "walkforward": "train before each year, test on it, beside rivals, and judge",
     "sweep": "try settings, each judged by walk-forward",
     "refresh": "download, train, evaluate, publish, and promote if better",

@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from bot.console import add_config, add_json, print_result
 from bot.demo import Narrator, Scenario, ended_by_signals, run_demo
 from bot.errors import UsageError
-from bot.settings import load_settings
+from bot.settings import PolicySettings, load_settings
+
+_BUSY: Final = "rule:random?turnover=1.0"
 
 _MOST_MARKETS: Final = 20
 
@@ -27,14 +31,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--markets", type=int, default=1, metavar="N", help="trade so many markets in one daemon (1)")
     parser.epilog = (
         "No network, no money, nothing left behind: an exchange on this machine with generated prices, and the daemon\n"
-        "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses\n"
-        "policy.model and policy.mode.\n\nexample: hourhand demo --keep demo"
+        "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses policy.mode, and\n"
+        "policy.model where that is another than the shipped one, which trades a few times a year: here a rule that\n"
+        "trades at random takes its place.\n\nexample: hourhand demo --keep demo"
     )
 
 
 def call(parsed_args: Namespace) -> int:
     """Perform the demo; 0 where everything was as it should be, else 1."""
     settings = load_settings(parsed_args.config)
+    if settings.policy.model == PolicySettings().model:
+        settings = replace(settings, policy=replace(settings.policy, model=_BUSY))
     if not 1 <= parsed_args.markets <= _MOST_MARKETS:
         raise UsageError(f"demo: --markets is 1 to {_MOST_MARKETS}")
     narrator = Narrator(sys.stderr if parsed_args.json else sys.stdout)

@@ -25,6 +25,7 @@ from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
 from bot.service import SKEW_WARNING, STALE_BARS, feeds_of, load_traders
 from bot.settings import Settings
+from bot.trading import Trader, terms_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -89,7 +90,11 @@ def _is_there(url: str) -> bool:
 
 def _model(settings: Settings) -> str:
     model = named_model(settings.policy.model)
-    return f"{model.model_id}, {describe(model)}, from {settings.policy.model}"
+    wanted, given = Trader(terms_of(settings), model).warmup_bars(None), settings.schedule.warmup_bars
+    told = f"{model.model_id}, {describe(model)}, from {settings.policy.model}"
+    if given is None or given >= wanted:
+        return told
+    return f"{told}; it wants {wanted:,} bars of warm-up, and schedule.warmup_bars gives it {given:,}"
 
 
 def _accounts(settings: Settings, clock: Clock) -> str:
@@ -104,7 +109,10 @@ def _accounts(settings: Settings, clock: Clock) -> str:
             check_practice(connection, clock.simulated, clock.now())
             for trader in traders:
                 check_name(connection, trader.terms.name)
-            states = [resume_account(connection, trader, settings.schedule.warmup_bars) for trader in traders]
+            states = [
+                resume_account(connection, trader, trader.warmup_bars(settings.schedule.warmup_bars))
+                for trader in traders
+            ]
     finally:
         ledger.close()
     decided = sum(state.bar_time is not None for state in states)

@@ -54,9 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
             action.add_argument("model", metavar="DIR", help="a folder with model.json and its weights, or rule:NAME")
         elif name in ("show", "promote", "shadow", "unshadow"):
             action.add_argument("model", metavar="ID", help="a model_id, or the first digits of one")
-        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 07fc8e0940da1ce8")
+        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 6f73603cc3da1d6e")
         action.epilog = f"example: hourhand models {name}{example}"
-    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote 07fc8e0940da1ce8"
+    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote 6f73603cc3da1d6e"
 
 
 def call(parsed_args: Namespace) -> int:

@@ -16,6 +16,7 @@ from .manifest import Manifest as Manifest
 from .manifest import Model as Model
 from .manifest import NetworkSpec as NetworkSpec
 from .manifest import attach_evaluation as attach_evaluation
+from .manifest import build_ensemble as build_ensemble
 from .manifest import build_model as build_model
 from .manifest import describe as describe
 from .manifest import installed_model as installed_model

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.errors import ModelError
+from bot.model.slow import SLOW, Memory
 
 Array = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ class Features(NamedTuple):
     """A named way of seeing. `market` maps two arrays (..., 5) of open, high, low, close, volume, the bar before and
     the bar itself, to (..., len(market_names)); a bar without a bar before is given itself.
     `account` maps balance, stocks, close and the account's initial holdings to len(account_names) numbers of the
-    type it got.
+    type it got. Where there is a `memory`, what it looks at is seen after the numbers of the two bars.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Features(NamedTuple):
     market_names: tuple[str, ...]
     account: Callable[[Any, Any, Any, InitialHoldings], tuple[Any, ...]]
     account_names: tuple[str, ...]
+    memory: Memory | None = None
 
 
 def changes(before: Array, bar: Array) -> Array:
@@ -91,14 +93,16 @@ ARTICLE: Final = Features(
     shares_of_start,
     ("balance", "stocks"),
 )
+_FAST: Final = ("close_return", "high_return", "low_return", "close_position", "volume_change")
 RETURNS: Final = Features(
     "returns",
     log_returns,
-    ("close_return", "high_return", "low_return", "close_position", "volume_change"),
+    _FAST,
     share_in_coins,
     ("share_in_coins",),
 )
-_ALL: Final = {features.name: features for features in (ARTICLE, RETURNS)}
+SLOW_RETURNS: Final = RETURNS._replace(name="slow", market_names=(*_FAST, *SLOW.names), memory=SLOW)
+_ALL: Final = {features.name: features for features in (ARTICLE, RETURNS, SLOW_RETURNS)}
 
 
 def get_features(name: str) -> Features:
@@ -112,7 +116,14 @@ def market_observations(features: Features, candles: Array) -> Array:
     """(n, 5) candles in order of time to (n, market features); the first has no bar before and is all zeros
     for features that are changes.
     """
-    return features.market(np.concatenate([candles[:1], candles[:-1]]), candles)
+    before = np.concatenate([candles[:1], candles[:-1]])
+    seen = features.market(before, candles)
+    if features.memory is None:
+        return seen
+    memories = np.zeros((len(candles) + 1, features.memory.size))
+    for n, (last, bar) in enumerate(zip(before, candles, strict=True)):
+        memories[n + 1] = features.memory.move(memories[n], last, bar)
+    return np.concatenate([seen, features.memory.look(memories[1:], candles)], axis=-1)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -25,6 +25,7 @@ from bot.model.rules import parse_rule
 
 WEIGHTS: Final = "weights.safetensors"
 MANIFEST: Final = "model.json"
+_MOST_MEMBERS: Final = 20
 _LARGEST_WEIGHT: Final = 1e6  # no training gets there, and no arithmetic on smaller ones overflows
 
 
@@ -45,8 +46,9 @@ class FeaturesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`model.json` of a network, format 1. `network`, `features`, `actions` and `account_scaling` decide what the
-    weights do; `training` and `evaluation` tell where they come from and how they did.
+    """`model.json` of networks. `network`, `features`, `actions` and `account_scaling` decide what the weights do;
+    `training` and `evaluation` tell where they come from and how they did. Format 1 is one network; format 2 also says
+    how many `members` are averaged, and the name of a weight begins with its member's number, as in `0/fc1.weight`.
     """
 
     format: int
@@ -56,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: FeaturesSpec
     actions: tuple[str, str, str] = ACTIONS
     account_scaling: Literal["initial"] = "initial"
+    members: int | msgspec.UnsetType = msgspec.UNSET
     training: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
 
@@ -69,6 +72,7 @@ class _Kind(msgspec.Struct, frozen=True):
     format: int
     rule: Any = None
     policy: Any = None
+    members: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,14 +98,39 @@ def build_model(
 
     Raises ModelError where the weights do not fit the network and the features.
     """
+    return _built(tensors, network, features, msgspec.UNSET, training, evaluation)
+
+
+def build_ensemble(
+    members: Sequence[Mapping[str, np.ndarray]],
+    network: NetworkSpec,
+    features: Features,
+    *,
+    training: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+) -> Model:
+    """The model that averages several networks of the same sizes, from the weights of each. Raises as `build_model`."""
+    tensors = {f"{n}/{name}": tensor for n, member in enumerate(members) for name, tensor in member.items()}
+    return _built(tensors, network, features, len(members), training, evaluation)
+
+
+def _built(
+    tensors: Mapping[str, np.ndarray],
+    network: NetworkSpec,
+    features: Features,
+    members: int | msgspec.UnsetType,
+    training: Mapping[str, Any] | None,
+    evaluation: Mapping[str, Any] | None,
+) -> Model:
     seen = FeaturesSpec(features.name, feature_sets.fingerprint(features.name))
     weights = save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())})
     manifest = Manifest(
-        format=1,
-        model_id=_identity(_network_deciding(network, seen), tensors),
+        format=1 if members is msgspec.UNSET else 2,
+        model_id=_identity(_network_deciding(network, seen, members), tensors),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         network=network,
         features=seen,
+        members=members,
         training=dict(training or {}),
         evaluation=dict(evaluation or {}),
     )
@@ -171,7 +200,9 @@ def describe(model: Model) -> str:
     manifest = manifest_of(model)
     if isinstance(manifest, CodeManifest):
         return kind_of(manifest)
-    return f"network on the features {manifest.features.name}"
+    if manifest.members is msgspec.UNSET:
+        return f"network on the features {manifest.features.name}"
+    return f"average of {manifest.members} networks on the features {manifest.features.name}"
 
 
 def trained_timeframe(model: Model) -> str | None:
@@ -185,15 +216,16 @@ def trained_timeframe(model: Model) -> str | None:
 def _decode(manifest: str) -> AnyManifest:
     try:
         kind = msgspec.json.decode(manifest, type=_Kind)
-        if kind.format == 1:
+        given = [part is not None for part in (kind.rule, kind.policy, kind.members)]
+        if (kind.format == 1 and not any(given)) or (kind.format == 2 and given == [False, False, True]):
             return msgspec.json.decode(manifest, type=Manifest)
-        if kind.format == 2 and (kind.rule is None) != (kind.policy is None):
+        if kind.format == 2 and sum(given[:2]) == 1 and not given[2]:
             return msgspec.json.decode(manifest, type=CodeManifest)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ModelError(f"{MANIFEST} is not a model's manifest: {error}") from error
     raise ModelError(
         f"{MANIFEST} has format {kind.format} and describes nothing that this version knows: it reads networks of "
-        "format 1, and rules and installed policies of format 2"
+        "format 1, and averages of networks, rules and installed policies of format 2"
     )
 
 
@@ -211,9 +243,10 @@ def _identity(deciding: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
     return digest.hexdigest()[:16]
 
 
-def _network_deciding(network: NetworkSpec, features: FeaturesSpec) -> dict[str, Any]:
-    return {
-        "format": 1,
+def _network_deciding(network: NetworkSpec, features: FeaturesSpec, members: int | msgspec.UnsetType) -> dict[str, Any]:
+    several = {} if members is msgspec.UNSET else {"members": members}
+    return several | {
+        "format": 2 if several else 1,
         "network": msgspec.to_builtins(network),
         "features": msgspec.to_builtins(features),
         "actions": ACTIONS,
@@ -228,8 +261,17 @@ def _network(spec: Manifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy,
     if not (1 <= spec.network.fc1 <= 4096 and 1 <= spec.network.lstm <= 4096):
         raise ModelError(f"{MANIFEST} has a network with layers of {spec.network.fc1} and {spec.network.lstm}")
     sizes = _sizes(spec.network, features)
-    _check_tensors(tensors, sizes)
-    return NetworkPolicy(features, Network.from_weights(sizes, tensors)), _network_deciding(spec.network, spec.features)
+    if spec.members is msgspec.UNSET:
+        prefixes: tuple[str, ...] = ("",)
+    elif 1 <= spec.members <= _MOST_MEMBERS:
+        prefixes = tuple(f"{n}/" for n in range(spec.members))
+    else:
+        raise ModelError(f"{MANIFEST} has {spec.members} members, and a model has 1 to {_MOST_MEMBERS}")
+    _check_tensors(tensors, {prefix + name: shape for prefix in prefixes for name, shape in sizes.shapes().items()})
+    networks = tuple(
+        Network.from_weights(sizes, {name: tensors[prefix + name] for name in sizes.shapes()}) for prefix in prefixes
+    )
+    return NetworkPolicy(features, networks), _network_deciding(spec.network, spec.features, spec.members)
 
 
 def _sizes(network: NetworkSpec, features: Features) -> NetworkSizes:
@@ -246,10 +288,10 @@ def _tensors(weights: bytes) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _check_tensors(tensors: Mapping[str, np.ndarray], sizes: NetworkSizes) -> None:
+def _check_tensors(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> None:
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    if shapes != sizes.shapes():
-        wrong = sorted(set(shapes.items()) ^ set(sizes.shapes().items()))
+    if shapes != wanted:
+        wrong = sorted(set(shapes.items()) ^ set(wanted.items()))
         raise ModelError(f"{WEIGHTS} does not hold the weights of this network: {wrong[0][0]} does not fit")
     for name, tensor in tensors.items():
         if tensor.dtype not in (np.float32, np.float64):

@@ -1,13 +1,15 @@
 """The network as it lives: a few numpy lines in float64, and the policy that it makes with its features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from bot.model.features import Array, Features
 from bot.model.policy import Observation, PolicyOutput
+
+_LSTM_WARMUP: Final = 500  # the length of the windows that it learned from
 
 
 class NetworkSizes(NamedTuple):
@@ -100,21 +102,51 @@ class Network:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkPolicy:
-    """A network and the features that it sees; what it remembers is its hidden state."""
+    """Networks of the same sizes and the features that they see. Their probabilities and values are averaged.
+
+    What it remembers is their hidden states, one after the other, and then what the features remember.
+    """
 
     features: Features
-    network: Network
+    networks: tuple[Network, ...]
+
+    @property
+    def warmup_bars(self) -> int:
+        """As `Policy.warmup_bars`: what the features want, and no less than an LSTM needs."""
+        return max(_LSTM_WARMUP, self.features.memory.warmup_bars if self.features.memory else 0)
 
     def start(self) -> Array:
         """As `Policy.start`."""
-        return self.network.start()
+        slow = np.zeros(self.features.memory.size if self.features.memory else 0)
+        return np.concatenate([*(network.start() for network in self.networks), slow])
 
     def step(self, observation: Observation, memory: Array) -> PolicyOutput:
         """As `Policy.step`."""
         candle, before, balance, stocks, rules = observation
         bar = np.array(candle[1:6])
-        market = self.features.market(bar if before is None else np.array(before[1:6]), bar)
+        last = bar if before is None else np.array(before[1:6])
         account = np.array(self.features.account(balance, stocks, candle.close, rules)).T
+        market = self.features.market(last, bar)
         if account.ndim > 1:
             market = np.broadcast_to(market, (*account.shape[:-1], market.size))
-        return self.network.step(market, account, memory)
+        width = 2 * self.networks[0].sizes.lstm
+        slow = memory[..., width * len(self.networks) :]
+        if self.features.memory:
+            slow = self.features.memory.move(slow, last, bar)
+            market = np.concatenate([market, self.features.memory.look(slow, bar)], axis=-1)
+        outputs = [
+            network.step(market, account, memory[..., width * n : width * (n + 1)])
+            for n, network in enumerate(self.networks)
+        ]
+        return PolicyOutput(
+            _mean([output.probabilities for output in outputs]),
+            _mean([output.value for output in outputs]),
+            np.concatenate([*(output.memory for output in outputs), slow], axis=-1),
+        )
+
+
+def _mean(arrays: Sequence[Array]) -> Array:
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = total + array
+    return total / len(arrays)

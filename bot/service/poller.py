@@ -79,7 +79,7 @@ class Poller:
         with self.ledger.reading() as connection:
             for trader in traders:
                 check_name(connection, trader.terms.name)
-            self.account_states = [resume_account(connection, trader, self.schedule.warmup_bars) for trader in traders]
+            self.account_states = [resume_account(connection, trader, self._warmup_bars(trader)) for trader in traders]
         self.traders = list(traders)  # as they were given: an account with an initial share may not be opened yet
         self._in_sync = True
 
@@ -151,7 +151,7 @@ class Poller:
         newest = newest_closed(self.clock.now(), self.bar)
         first = min([*decided, newest]) - (reconcile.OVERLAP - 1) * self.bar
         if len(decided) < len(self.account_states):
-            bars = self.schedule.warmup_bars + _SPARE_BARS
+            bars = max(map(self._warmup_bars, self.traders)) + _SPARE_BARS
             first = min(first, newest - bars * self.bar)
         return max(0, first)
 
@@ -179,17 +179,24 @@ class Poller:
 
     # ---- deciding
 
+    def _warmup_bars(self, trader: Trader) -> int:
+        return trader.warmup_bars(self.schedule.warmup_bars)
+
     def _work(self, run: Sequence[Candle], stored: set[int]) -> _Work:
         """What is due. A new account begins at the newest candle, warmed up on those before it."""
         newest = run[-1].bar_time
-        warmup = run[max(0, len(run) - 1 - self.schedule.warmup_bars) : -1]
+        beginning = [account.trader for account in self.account_states if account.bar_time is None]
+        wanted = max(map(self._warmup_bars, beginning), default=0)
+        warmup = _before_last(run, wanted)
         states = [
-            new_account_state(account.trader, warmup, run[-1]) if account.bar_time is None else account
+            new_account_state(account.trader, _before_last(run, self._warmup_bars(account.trader)), run[-1])
+            if account.bar_time is None
+            else account
             for account in self.account_states
         ]
-        begins = any(account.bar_time is None for account in states)
-        if begins and len(warmup) < self.schedule.warmup_bars:
-            log.warning("short_warmup", bars=len(warmup), wanted=self.schedule.warmup_bars)
+        begins = bool(beginning)
+        if begins and len(warmup) < wanted:
+            log.warning("short_warmup", bars=len(warmup), wanted=wanted)
         decided = [newest - self.bar if account.bar_time is None else account.bar_time for account in states]
         oldest = min(decided)
         early = [c for c in warmup if begins and c.bar_time not in stored and c.bar_time <= oldest]
@@ -307,3 +314,8 @@ def log_bar(bar: DecidedBar) -> None:
         stocks=round(d.stocks, 8),
         hold_value=round(d.hold_value, 2),
     )
+
+
+def _before_last(run: Sequence[Candle], bars: int) -> Sequence[Candle]:
+    """The `bars` candles before the newest one, or as many as there are."""
+    return run[max(0, len(run) - 1 - bars) : -1]

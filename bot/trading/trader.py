@@ -10,6 +10,7 @@ from bot.market import Candle, MarketLimits
 from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, Observation, PolicyOutput, choose, draw
 from bot.trading.rules import AccountTerms, Quote, account_value, execute, hold_value_at
 
+USUAL_WARMUP: Final = 500
 POLICY: Final = "policy"
 MINIMUM: Final = "minimum"
 SYNTHETIC: Final = "synthetic"
@@ -89,6 +90,10 @@ class Trader:
         coins = self.initial_share * worth
         rules = self.terms.rules._replace(initial_balance=worth - coins, initial_stocks=coins / close)
         return replace(self, terms=self.terms._replace(rules=rules), initial_share=None)
+
+    def warmup_bars(self, configured: int | None) -> int:
+        """How many bars of history it is warmed up on: what is configured, else what its policy wants."""
+        return getattr(self.model.policy, "warmup_bars", USUAL_WARMUP) if configured is None else configured
 
     def with_limits(self, limits: MarketLimits) -> "Trader":
         """The trader of a new account on whose market these limits are in force."""

@@ -127,26 +127,6 @@ def _shortened(market: Market, kept: Market, others: Sequence[Market]) -> str:
     return f"{opening}only {ends} of it is used (--same-coin counts all of it)"
 
 
-def hours_share(markets: Sequence[Market]) -> Array:
-    """The weight of each market in training, (markets,): its part of all the candles, so that every hour that there is
-    counts as much as any other, and a coin of two years a fifth of one of ten.
-    """
-    counts = np.array([len(market.candles) for market in markets], np.float64)
-    weights: Array = counts / counts.sum()
-    return weights
-
-
-def stretches(market: Market, shortest: int = 2) -> list[list[Candle]]:
-    """The runs of at least `shortest` candles without a hole: within them, and only there, a change from one candle to
-    the next is the change of one bar.
-    """
-    holes = [start for start, _ in find_gaps(market.candles, market.bar)]
-    times = [candle.bar_time for candle in market.candles]
-    cuts = [0, *(int(np.searchsorted(times, hole)) for hole in holes), len(times)]
-    runs = [market.candles[start:end] for start, end in pairwise(cuts)]
-    return [run for run in runs if len(run) >= shortest]
-
-
 def within(markets: Sequence[Market], since: int | None, until: int | None) -> list[Market]:
     """The markets with their candles of `since <= bar_time < until` alone; those without any are left out.
 
@@ -167,3 +147,23 @@ def within(markets: Sequence[Market], since: int | None, until: int | None) -> l
     if not any(market.candles for market in cut):
         raise UsageError("there are no candles between --from and --to in any of the files")
     return [market for market in cut if market.candles]
+
+
+def hours_share(markets: Sequence[Market]) -> Array:
+    """The weight of each market in training, (markets,): its part of all the candles, so that every hour that there is
+    counts as much as any other, and a coin of two years a fifth of one of ten.
+    """
+    counts = np.array([len(market.candles) for market in markets], np.float64)
+    weights: Array = counts / counts.sum()
+    return weights
+
+
+def stretches(market: Market, shortest: int = 2) -> list[list[Candle]]:
+    """The runs of at least `shortest` candles without a hole: within them, and only there, a change from one candle to
+    the next is the change of one bar.
+    """
+    holes = [start for start, _ in find_gaps(market.candles, market.bar)]
+    times = [candle.bar_time for candle in market.candles]
+    cuts = [0, *(int(np.searchsorted(times, hole)) for hole in holes), len(times)]
+    runs = [market.candles[start:end] for start, end in pairwise(cuts)]
+    return [run for run in runs if len(run) >= shortest]

@@ -22,8 +22,11 @@ class VectorTradingEnv:
     rewards are float64, observations float32, on `device`.
 
     An account that is ruined says so in `dones` and goes on by its rules: what that means is the learner's to say.
+    `unit` is a reward of ordinary size.
     Raises ValueError where there are fewer candles than a window needs.
     """
+
+    unit = 100.0
 
     def __init__(
         self,
@@ -65,6 +68,18 @@ class VectorTradingEnv:
         self.profit = torch.zeros_like(self.balance)
         self.time = 0
         return self.observe()
+
+    def begin(self, chance: torch.Generator) -> None:
+        """Start every window anew, as `chance` draws."""
+        self.reset(torch.randint(len(self.close) - self.length, (self.accounts,), generator=chance))
+
+    def exposure(self) -> Tensor:
+        """The coins beyond those of the benchmark (N,), which `moves` multiplies."""
+        return self.stocks - (self.rules.initial_stocks if self.benchmark == "hold" else 0.0)
+
+    def moves(self) -> Tensor:
+        """What an exposure of 1 is paid by each step of these windows (length, N), in the unit of the rewards."""
+        return self.prices.diff(dim=0)
 
     def observe_account(self) -> Tensor:
         """What each account sees of itself, (N, account features)."""

@@ -1,4 +1,9 @@
 from .bench import run_benchmark as run_benchmark
+from .bounds import PLANTED as PLANTED
+from .bounds import judged as judged
+from .bounds import measure_bounds as measure_bounds
+from .bounds import regimes as regimes
+from .bounds import shuffled as shuffled
 from .plan import folds_of_years as folds_of_years
 from .plan import inner_folds as inner_folds
 from .refresh import run_refresh as run_refresh

@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import chain, pairwise
 from multiprocessing import get_context
 from typing import Any, Final
@@ -31,6 +32,7 @@ from training.learner import (
     Sum,
     TrainingSettings,
     WorkerPool,
+    article_windows,
     collect,
     compute_targets,
     learn,
@@ -196,7 +198,7 @@ def _ours(candles: Sequence[Candle], threads: int) -> dict[str, float]:
         else:
             paces.append(watch.pace((reached.iterations - 1) * settings.steps_per_iteration))
 
-    learn(numbers(candles), settings, threads=threads, report=report)
+    learn(partial(article_windows, numbers(candles)), settings, threads=threads, report=report)
     mine, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {**paces[-1], "memory": 1024 * (mine + (threads - 1) * others)}
 
@@ -242,7 +244,7 @@ def _parts(candles: Sequence[Candle]) -> dict[str, float]:
     """Where one iteration's processor time goes on one thread, in microseconds per environment step."""
     torch.set_num_threads(1)
     settings = _settings(2)
-    learner = Learner(numbers(candles), settings, seed=0)
+    learner = Learner(partial(article_windows, numbers(candles)), settings, seed=0)
     learner.iterate(0, 2)
     spent = dict.fromkeys(("rollout", "advantages", "forward", "loss", "backward", "adam"), 0.0)
 
@@ -252,7 +254,7 @@ def _parts(candles: Sequence[Candle]) -> dict[str, float]:
 
     now = time.process_time
     times = [now()]
-    experience = collect(learner.env, learner.network, settings.reward.unit, torch.Generator().manual_seed(0))
+    experience = collect(learner.env, learner.network, torch.Generator().manual_seed(0))
     times.append(now())
     targets = compute_targets(experience, settings.ppo, learner.total)
     clock(("rollout", "advantages"), [*times, now()])

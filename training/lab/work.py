@@ -8,11 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.errors import UsageError
-from bot.market import Candle, fill_gaps
-from bot.model import Model, NetworkSpec, build_model, get_features, named_model
+from bot.market import Candle
+from bot.model import Model, get_features, named_model
 from bot.trading import Rules, rules_of
-from training.data import Market, numbers, stretches, within
+from training.data import Market, stretches, within
 from training.evaluation import (
     Course,
     Ridge,
@@ -29,7 +28,8 @@ from training.evaluation import (
     spans_of,
 )
 from training.lab.plan import POLICY, RIDGE, Task
-from training.learner import TrainingSettings, learn, parse
+from training.learner import TrainingSettings, parse
+from training.selection import select
 
 RANDOM = "random"
 
@@ -65,20 +65,16 @@ def unpack(packed: PackedMarket) -> Market:
 
 
 def train_model(markets: Sequence[Market], settings: TrainingSettings, seed: int) -> Model:
-    """Train on all candles of the markets, in this process, on one thread.
+    """The default training on all candles of the markets, in this process, on one thread.
 
     Raises UsageError where there are too few.
     """
-    market = max(markets, key=lambda market: len(market.candles))
-    candles = fill_gaps(market.candles, market.bar)
-    if len(candles) <= settings.windows.length:
-        raise UsageError(f"windows of {settings.windows.length} bars need more than {len(candles)} candles")
-    weights, _ = learn(numbers(candles), settings, seed=seed)
-    net = settings.network
-    span = {"first_candle": candles[0].bar_time, "last_candle": candles[-1].bar_time, "seed": seed}
-    return build_model(
-        weights, NetworkSpec(net.fc1, net.lstm, net.account_at), get_features(net.features), training=span
-    )
+    span = {
+        "first_candle": min(market.candles[0].bar_time for market in markets),
+        "last_candle": max(market.candles[-1].bar_time for market in markets),
+        "seed": seed,
+    }
+    return select(markets, settings, seed=seed, recipe=span).model
 
 
 def run_task(packed: Sequence[PackedMarket], task: Task) -> TaskResult:

@@ -5,9 +5,11 @@ from .checkpoint import save_checkpoint as save_checkpoint
 from .ppo import Learner as Learner
 from .ppo import Progress as Progress
 from .ppo import Sum as Sum
+from .ppo import article_windows as article_windows
 from .ppo import compute_targets as compute_targets
 from .ppo import losses as losses
 from .ppo import objective as objective
+from .ppo import timing_windows as timing_windows
 from .rollout import collect as collect
 from .run import learn as learn
 from .run import one_thread as one_thread

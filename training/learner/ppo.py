@@ -4,7 +4,7 @@ All windows of an iteration start together from a zero state and are as long as 
 once per minibatch for policy and value alike, over everything, without masks, padding or stored states.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bot.model import Array, get_features
 from bot.trading import rules_of
-from training.environment import VectorTradingEnv
+from training.environment import TimingEnv, TrainingMarket, VectorTradingEnv
 from training.learner.lstm import allocate
 from training.learner.network import Network, initial, sizes_of
 from training.learner.rollout import RolloutBatch, collect
@@ -50,12 +50,38 @@ class Progress(NamedTuple):
     updates: int
 
 
+Windows = Callable[[TrainingSettings, int, str], VectorTradingEnv]
+"""Makes an environment of the settings, with that many accounts, on that device."""
+
+
+def article_windows(candles: Array, settings: TrainingSettings, accounts: int, device: str) -> VectorTradingEnv:
+    """The article's: windows of one market (n, 5), paid by the change of the profit over holding."""
+    return VectorTradingEnv(
+        candles,
+        accounts,
+        settings.windows.length,
+        rules=rules_of(settings.account),
+        features=get_features(settings.network.features),
+        device=device,
+    )
+
+
+def timing_windows(
+    markets: Sequence[TrainingMarket], settings: TrainingSettings, accounts: int, device: str
+) -> TimingEnv:
+    """The default's: windows of any markets, paid for timing, each trade at commission and half of the spread."""
+    rules = rules_of(settings.account)
+    rules = rules._replace(commission=rules.commission + settings.costs.half_spread)
+    features = get_features(settings.network.features)
+    return TimingEnv(markets, accounts, settings.windows.length, rules=rules, features=features, device=device)
+
+
 class Learner:
     """One process's part of a training: its network (the same in all), optimizer and windows."""
 
     def __init__(
         self,
-        candles: Array,
+        windows: Windows,
         settings: TrainingSettings,
         *,
         seed: int,
@@ -71,18 +97,7 @@ class Learner:
         self.network.to(device)
         ppo = settings.ppo
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=ppo.learning_rate, eps=1e-5)
-        self.env = VectorTradingEnv(
-            candles,
-            settings.windows.count // processes,
-            settings.windows.length,
-            rules=rules_of(settings.account),
-            features=features,
-            benchmark=settings.reward.benchmark,
-            device=device,
-        )
-        closes = candles[:, 3]
-        rise = (closes[-1] - closes[0]) / closes[:-1].sum()  # what a coin earned, on what it was worth all along
-        self.drift = float(rise) if settings.reward.detrend else 0.0
+        self.env = windows(settings, settings.windows.count // processes, device)
         self.buffers = allocate(sizes, self.env.length, self.env.accounts // ppo.minibatches, device)
 
     def iterate(self, iteration: int, iterations: int) -> tuple[Progress, Tensor]:
@@ -92,7 +107,7 @@ class Learner:
         """
         words = np.random.SeedSequence([self.seed, self.rank, iteration]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(words[0]))
-        experience = collect(self.env, self.network, self.settings.reward.unit, generator, self.drift)
+        experience = collect(self.env, self.network, generator)
         targets = compute_targets(experience, self.settings.ppo, self.total)
         if self.settings.ppo.anneal:
             for group in self.optimizer.param_groups:

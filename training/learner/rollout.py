@@ -15,9 +15,9 @@ class RolloutBatch(NamedTuple):
 
     `seen` (T, inputs + 1, N) and `at_heads` (T, inputs at the heads, N) are the network's inputs, `actions`,
     `log_probs`, `rewards` and `ruined` (T, N) what followed, `values` (T + 1, N) what the network expected, its last
-    row after the last step. `exposures` (T, N) are the coins before each action beyond those of the benchmark, `moves`
-    (T, N) the price changes that followed: their product is the reward of leaving the account alone. `profits` (N,)
-    are the windows' profits at their ends, in quote.
+    row after the last step. `exposures` (T, N) are what each action found, `moves` (T, N) what an exposure of 1 was
+    then paid: their product is the reward of leaving the account alone. `profits` (N,) are the windows' profits at
+    their ends, in quote.
     """
 
     seen: Tensor
@@ -43,15 +43,12 @@ def market_seen(env: VectorTradingEnv, network: Network) -> Tensor:
 
 
 @torch.no_grad()
-def collect(
-    env: VectorTradingEnv, network: Network, unit: float, generator: torch.Generator, drift: float = 0.0
-) -> RolloutBatch:
+def collect(env: VectorTradingEnv, network: Network, generator: torch.Generator) -> RolloutBatch:
     """Play one window in every account of `env`, from starts and with actions that `generator` draws.
 
-    Rewards are in multiples of `unit` quote currency. `drift` is the return an hour that a coin earns unasked: what
-    the exposure earned by it is taken out of rewards and moves (it is no skill), not out of profits.
+    Rewards and moves are in multiples of the environment's `unit`.
     """
-    env.reset(torch.randint(len(env.close) - env.length, (env.accounts,), generator=generator))
+    env.begin(generator)
     draws = torch.rand(env.length, env.accounts, generator=generator).to(env.device)
     fused = Fused(*(weight.detach() for weight in network.fused()))
     steps = allocate_rolling(network.sizes, env.accounts, env.device)
@@ -63,9 +60,7 @@ def collect(
     rewards = torch.empty(env.length, env.accounts, device=env.device)
     ruined = torch.empty(env.length, env.accounts, dtype=torch.bool, device=env.device)
     exposures = torch.empty(env.length, env.accounts, device=env.device)
-    compared = env.rules.initial_stocks if env.benchmark == "hold" else 0.0
-    earned = drift * env.prices[:-1] / unit
-    moves = (env.prices.diff(dim=0) / unit - earned).float()
+    moves = (env.moves() / env.unit).float()
     for t in range(env.length + 1):
         step = steps[t % 2]
         account = env.observe_account().T
@@ -76,10 +71,10 @@ def collect(
         advance(fused, seen[t], step)
         answers[t] = step.answers
         if t < env.length:
-            exposures[t] = env.stocks - compared
+            exposures[t] = env.exposure()
             actions[t] = sample_actions(answers[t, :3], draws[t])
             reward, ruined[t] = env.act(actions[t])
-            rewards[t] = reward / unit - (env.stocks - compared) * earned[t]
+            rewards[t] = reward / env.unit
     log_probs = log_prob(answers[:-1, :3], actions)
     return RolloutBatch(
         seen[:-1],

@@ -8,9 +8,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from bot.model import Array
 from training.learner.checkpoint import START, Reached, restore, state_of
-from training.learner.ppo import Learner, Progress, Sum
+from training.learner.ppo import Learner, Progress, Sum, Windows
 from training.learner.settings import TrainingSettings
 from training.learner.workers import WorkerPool
 
@@ -23,7 +22,7 @@ Report = Callable[[Reached, Progress, float], None]
 def run_worker(
     rank: int,
     total: Sum,
-    candles: Array,
+    windows: Windows,
     settings: TrainingSettings,
     seed: int,
     processes: int,
@@ -31,7 +30,7 @@ def run_worker(
     state: dict[str, Any],
 ) -> None:
     """What every process but the first does: the same iterations on its own windows."""
-    learner = Learner(candles, settings, seed=seed, rank=rank, processes=processes, total=total)
+    learner = Learner(windows, settings, seed=seed, rank=rank, processes=processes, total=total)
     if state:
         restore(learner, {name: torch.as_tensor(array) for name, array in state.items()})
     total(torch.zeros(1))
@@ -40,7 +39,7 @@ def run_worker(
 
 
 def learn(
-    candles: Array,
+    windows: Windows,
     settings: TrainingSettings,
     *,
     seed: int = 0,
@@ -61,8 +60,8 @@ def learn(
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     with ExitStack() as stack:
         stack.enter_context(one_thread())
-        workers = stack.enter_context(WorkerPool(threads, run_worker, (candles, settings, seed, threads, span, arrays)))
-        learner = Learner(candles, settings, seed=seed, device=device, processes=threads, total=workers.total)
+        workers = stack.enter_context(WorkerPool(threads, run_worker, (windows, settings, seed, threads, span, arrays)))
+        learner = Learner(windows, settings, seed=seed, device=device, processes=threads, total=workers.total)
         if state:
             restore(learner, state)
         workers.total(torch.zeros(1))  # the clock starts once all workers are ready

@@ -22,7 +22,7 @@ Positive = Annotated[float, Meta(gt=0)]
 class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[network]`: what the policy sees and how wide it is."""
 
-    features: str = "returns"
+    features: str = "slow"
     fc1: Annotated[int, Meta(ge=1, le=4096)] = 64
     lstm: Annotated[int, Meta(ge=1, le=4096)] = 32
     account_at: Literal["input", "heads"] = "heads"
@@ -31,33 +31,46 @@ class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class WindowSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: what one iteration collects."""
 
-    count: Count = 512
+    count: Count = 128
     length: Count = 500
 
 
-class RewardSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[reward]`: what the policy is paid for."""
+class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[costs]`: what a trade costs in training beyond the account's commission."""
 
-    benchmark: Literal["hold", "initial"] = "hold"
-    unit: Positive = 100.0
-    detrend: bool = False
+    half_spread: Annotated[float, Meta(ge=0, lt=0.5)] = 0.001
 
 
 class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ppo]`: the algorithm's own."""
 
-    steps: Count = 8_000_000
-    passes: Count = 6
-    minibatches: Count = 4
+    steps: Count = 4_096_000
+    passes: Count = 4
+    minibatches: Count = 2
     learning_rate: Positive = 0.02
     anneal: bool = True
-    gamma: Unit = 0.95
+    gamma: Unit = 0.99
     gae_lambda: Unit = 0.95
     clip: Positive = 0.2
     value_coefficient: Amount = 0.03
     entropy_coefficient: Amount = 0.003
     max_gradient_norm: Positive = 0.5
     target_kl: Amount = 0.02
+
+
+class BlockSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[blocks]`: what is kept from each member of a training, and what is made of how it does there."""
+
+    count: Annotated[int, Meta(ge=2, le=20)] = 4
+    embargo: Annotated[int, Meta(ge=0)] = 720
+    trials: Count = 5
+
+
+class RiskSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[risk]`: where a model without evidence stands."""
+
+    volatility: Positive = 0.35
+    most: Annotated[float, Meta(ge=0.05, le=0.95)] = 0.75
 
 
 class RunSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,9 +84,11 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     network: NetworkSettings = NetworkSettings()
     windows: WindowSettings = WindowSettings()
-    reward: RewardSettings = RewardSettings()
+    costs: CostSettings = CostSettings()
     ppo: PpoSettings = PpoSettings()
     account: RuleSettings = RuleSettings()
+    blocks: BlockSettings = BlockSettings()
+    risk: RiskSettings = RiskSettings()
     run: RunSettings = RunSettings()
 
     def lasting(self, steps: int) -> "TrainingSettings":
@@ -93,8 +108,16 @@ class TrainingSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 BENCH: Final[dict[str, dict[str, Any]]] = {
     "network": {"features": "article", "fc1": 64, "lstm": 32, "account_at": "input"},
-    "windows": {"count": 896},
-    "ppo": {"passes": 3, "minibatches": 1, "target_kl": 0.0},
+    "windows": {"count": 896, "length": 500},
+    "ppo": {
+        "passes": 3,
+        "minibatches": 1,
+        "learning_rate": 0.02,
+        "gamma": 0.95,
+        "gae_lambda": 0.95,
+        "value_coefficient": 0.03,
+        "target_kl": 0.0,
+    },
 }
 
 

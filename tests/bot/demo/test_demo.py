@@ -14,7 +14,6 @@ from bot.demo import Narrator, Scenario, run_demo
 from bot.demo.chart import chart
 from bot.demo.run import summary
 from bot.demo.scenario import HOUR, ScenarioResult
-from bot.model import SHIPPED_POINTER
 from bot.trading import Decision
 from tests.harness import environment, hourhand, rows_at, settings_of
 
@@ -48,7 +47,7 @@ def a_successful_run() -> tuple[ScenarioResult, list[Decision]]:
 
 def test_a_short_performance(tmp_path: Path) -> None:
     stream = io.StringIO()
-    settings = settings_of(policy={"model": str(SHIPPED_POINTER)})
+    settings = settings_of(policy={"model": "rule:random?turnover=1.0"})
     outcome = run_demo(tmp_path, settings, Narrator(stream), SHORT)
     said = stream.getvalue()
     untrue = [check for check, is_true in outcome["checks"].items() if not is_true]

@@ -121,10 +121,10 @@ def test_an_account_that_halves_its_money_for_ever_is_no_failure() -> None:
 def test_a_zero_has_no_sign(value: float) -> None:
     """A state value that rounds to zero from below would come back from SQLite as another text."""
     model = MODEL
-    network = model.policy.network
+    (network,) = model.policy.networks
     heads, bias = network.heads.copy(), network.heads_bias.copy()
     heads[:, 3], bias[3] = 0.0, value
-    still = replace(model.policy, network=replace(network, heads=heads, heads_bias=bias))
+    still = replace(model.policy, networks=(replace(network, heads=heads, heads_bias=bias),))
     step = Trader(AccountTerms("main", MARKET), replace(model, policy=still))
     decision = step.step(step.start(), CANDLES[0]).decision
     assert np.signbit(decision.state_value) == np.False_

@@ -9,19 +9,26 @@ from bot.errors import ModelError
 from bot.market import Candle
 from bot.model import ARTICLE, Features, get_features, market_observations
 from bot.model import features as feature_sets
-from bot.model.features import RETURNS, fingerprint
+from bot.model.features import RETURNS, SLOW_RETURNS, fingerprint
 from bot.simulator import generate_candles
 from bot.trading import Rules
 
 CANDLES = np.array([candle[1:6] for candle in generate_candles(500, seed=2, quiet=0.05)])
-ALL = [ARTICLE, RETURNS]
+ALL = [ARTICLE, RETURNS, SLOW_RETURNS]
 holdings = st.tuples(st.floats(0, 1e9), st.floats(0, 1e6), st.floats(1e-3, 1e7))
 
 
 @pytest.mark.parametrize("features", ALL, ids=lambda features: features.name)
 def test_one_bar_after_the_other_is_all_of_them_at_once(features: Features) -> None:
     together = market_observations(features, CANDLES)
-    single = [features.market(CANDLES[max(i - 1, 0)], CANDLES[i]) for i in range(len(CANDLES))]
+    single, memory = [], np.zeros(features.memory.size if features.memory else 0)
+    for i in range(len(CANDLES)):
+        before, bar = CANDLES[max(i - 1, 0)], CANDLES[i]
+        seen = features.market(before, bar)
+        if features.memory:
+            memory = features.memory.move(memory, before, bar)
+            seen = np.concatenate([seen, features.memory.look(memory, bar)])
+        single.append(seen)
     np.testing.assert_array_equal(together, np.array(single))
     assert together.shape == (len(CANDLES), len(features.market_names))
     assert np.isfinite(together).all()
@@ -109,3 +116,35 @@ def test_unknown_features_are_refused() -> None:
     with pytest.raises(ModelError, match="'astrology' are not known here; known are article, returns"):
         get_features("astrology")
     assert [get_features(features.name) for features in ALL] == ALL
+
+
+def test_averages_are_those_of_the_bars_there_were() -> None:
+    """Against weighted means written out: the newest bar weighs most, and their weights add up to 1."""
+    closes, volumes = np.log(CANDLES[:100, 3]), np.log1p(CANDLES[:100, 4])
+    seen = market_observations(SLOW_RETURNS, CANDLES[:100])[-1, 5:]
+
+    def mean(values: np.ndarray, hours: float) -> float:
+        weights = (1 - 1 / hours) ** np.arange(len(values))[::-1]
+        return float((weights * values).sum() / weights.sum())
+
+    squares = np.square(np.diff(closes, prepend=closes[0]))
+    day, week, month = (mean(squares, hours) + 1e-8 for hours in (24, 168, 720))
+    expected = [
+        *((closes[-1] - mean(closes, hours)) / np.sqrt(month * hours) for hours in (24, 168, 720)),
+        0.5 * np.log(day / month),
+        0.5 * np.log(week / month),
+        volumes[-1] - mean(volumes, 24),
+        volumes[-1] - mean(volumes, 168),
+        mean(volumes, 24) - mean(volumes, 168),
+    ]
+    assert np.sinh(seen).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_the_first_bar_is_average_in_everything() -> None:
+    assert np.abs(market_observations(SLOW_RETURNS, CANDLES[:1])[0, 5:]).max() < 1e-12
+
+
+def test_what_is_remembered_knows_no_price_level() -> None:
+    scaled = CANDLES * np.array([1000.0, 1000.0, 1000.0, 1000.0, 1.0])
+    one, other = (market_observations(SLOW_RETURNS, candles) for candles in (CANDLES, scaled))
+    np.testing.assert_allclose(one, other, atol=1e-6)

@@ -56,14 +56,17 @@ def test_an_existing_registry_is_never_changed(folder: Path) -> None:
 
 
 def test_a_shipped_model_that_is_missing_comes_back_as_it_was_published(folder: Path) -> None:
+    (shipped,) = IDS
     resolve_model(DEFAULT_POINTER)
-    registry.promote(DEFAULT_POINTER, IDS[0], 5.0)
-    evaluated = attach_evaluation(load_model(SHIPPED / IDS[0]), {"bars": 1})
+    other = model_of(1)
+    registry.publish(DEFAULT_POINTER, other)
+    registry.promote(DEFAULT_POINTER, other.model_id, 5.0)
+    evaluated = attach_evaluation(other, {"bars": 1})
     registry.publish(DEFAULT_POINTER, evaluated)
-    shutil.rmtree(folder / "models" / IDS[1])
-    assert registry.rollback(DEFAULT_POINTER, 6.0).model_id == IDS[1]
-    assert load_model(resolve_model(Path("models", IDS[1]))).model_id == IDS[1]
-    assert load_model(folder / "models" / IDS[0]).manifest == evaluated.manifest
+    shutil.rmtree(folder / "models" / shipped)
+    assert registry.rollback(DEFAULT_POINTER, 6.0).model_id == shipped
+    assert load_model(resolve_model(Path("models", shipped))).model_id == shipped
+    assert load_model(folder / "models" / other.model_id).manifest == evaluated.manifest
 
 
 def test_another_pointer_is_the_users_own(folder: Path) -> None:

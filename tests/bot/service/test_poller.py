@@ -253,7 +253,8 @@ def test_an_answer_after_the_deadline_is_given_up(tmp_path: Path, monkeypatch: p
 
 def test_a_bar_without_a_finite_answer_is_the_exchanges_fault(tmp_path: Path) -> None:
     overflowing = replace(
-        MODEL, policy=replace(MODEL.policy, network=replace(MODEL.policy.network, heads_bias=np.full(4, np.inf)))
+        MODEL,
+        policy=replace(MODEL.policy, networks=(replace(MODEL.policy.networks[0], heads_bias=np.full(4, np.inf)),)),
     )
     with world_of(tmp_path) as world, world.poller(overflowing) as poller:
         with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="finite answer"):

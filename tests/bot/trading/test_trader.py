@@ -151,7 +151,7 @@ def test_other_seeds_and_accounts_draw_otherwise() -> None:
 
 
 def test_a_network_without_a_finite_answer_decides_nothing() -> None:
-    policy = replace(MODEL.policy, network=replace(MODEL.policy.network, heads_bias=np.full(4, np.inf)))
+    policy = replace(MODEL.policy, networks=(replace(MODEL.policy.networks[0], heads_bias=np.full(4, np.inf)),))
     trader = Trader(TERMS, replace(MODEL, policy=policy))
     state = trader.start()
     with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="the candle of 1577836800"):

@@ -28,6 +28,9 @@ lstm = 6
 [windows]
 count = 8
 length = 20
+[blocks]
+count = 2
+embargo = 20
 [ppo]
 minibatches = 2
 passes = 3
@@ -59,34 +62,61 @@ def test_leaves_a_model_that_tells_how_it_was_made(there: Path, capsys: pytest.C
     assert main(arguments(there, "one", "--steps", "500", "--seed", "3", "--to", "2017-08-01")) == 0
     printed = result(capsys)
     assert printed.keys() >= RESULT
-    assert (printed["steps"], printed["updates"]) == (640, 24)  # four iterations of 8 windows of 20 hours
+    assert (printed["steps"], printed["updates"]) == (
+        640,
+        24,
+    )  # two networks, two iterations each, of 8 windows of 20 hours
     assert printed["steps_per_second"] == pytest.approx(640 / printed["seconds"])
     model = load_model(there / "one")
     assert model.model_id == printed["model_id"]
-    assert (model.policy.features.name, model.policy.network.sizes.account_at) == ("returns", "heads")
     made = json.loads(model.manifest)["training"]
     assert (made["first_candle"], made["last_candle"]) == (1_500_001_200, 1_501_542_000)
-    assert (made["preset"], made["seed"], made["threads"], made["steps"]) == ("default", 3, 1, 640)
+    assert (made["preset"], made["seed"], made["steps"]) == ("default", 3, 640)
     assert len(made["candles_sha256"]) == 64
+    assert (printed["evidence"], printed["verdict"]) == (False, made["verdict"])
+    assert printed["verdict"].startswith("no evidence of timing")
+    assert json.loads(model.manifest)["rule"].startswith("mix?")
     settings = msgspec.convert(made["settings"], TrainingSettings)
     quick = load_training_settings(there / "quick.toml")
     assert settings == quick.lasting(500)
 
 
-def test_the_same_seed_makes_the_same_model(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ids = []
+def test_it_says_what_it_will_do_and_where_to_go_next(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(there, "one", "--steps", "320")) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("1 market, 800 candles. 2 networks play 160 hours each in windows of 20, 1 at a time")
+    assert lines[-2].startswith("No evidence of timing: ")
+    assert lines[-1].startswith("Next: hourhand-train evaluate --model ")
+
+
+def test_several_markets_are_learned_from(there: Path, walk: Walk, capsys: pytest.CaptureFixture[str]) -> None:
+    for n, coin in enumerate(("ETH", "LTC")):
+        write_file(there / f"{coin}_USD-x-1h.csv", walk(500 + n, seed=n), Origin())
+    at = arguments(there, "one", "--steps", "320")
+    at[2:3] = [str(there / "candles.csv"), str(there / "*_USD-x-1h.csv")]
+    assert main(at) == 0
+    made = json.loads(load_model(there / "one").manifest)["training"]
+    assert list(made["markets"]) == ["candles", "ETH_USD-x", "LTC_USD-x"]
+    assert result(capsys)["out_of_fold"]["hours"] == 800 + 500 + 501 - 6
+    at[at.index(str(there / "one"))] = str(there / "two")
+    assert main([*at, "--preset", "bench"]) == 2
+    assert "one market" in capsys.readouterr().err
+
+
+def test_the_same_seed_makes_the_same_networks(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
     for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert main(arguments(there, out, "--episodes", "16", "--seed", seed)) == 0
-        ids.append(result(capsys)["model_id"])
-    assert ids[0] == ids[1] != ids[2]
+        told.append(result(capsys)["out_of_fold"])
+    assert told[0] == told[1] != told[2]
 
 
 def test_figures_are_kept_for_every_iteration(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(there, "one", "--steps", "480", "--tensorboard")) == 0
     assert "profit" in capsys.readouterr().err
-    with (there / "one.training" / "metrics.csv").open(newline="") as file:
+    with (there / "one.training" / "member-2" / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["steps"] for row in rows] == ["160", "320", "480"]
+    assert [row["steps"] for row in rows] == ["160", "320"]
     assert set(Progress._fields) < set(rows[0])
     assert float(rows[0]["hold"]) + float(rows[0]["buy"]) + float(rows[0]["sell"]) == pytest.approx(1, abs=1e-5)
     assert list((there / "one.training" / "tensorboard").glob("events.*"))
@@ -95,7 +125,7 @@ def test_figures_are_kept_for_every_iteration(there: Path, capsys: pytest.Captur
 def test_killed_and_resumed_it_makes_the_model_of_an_undisturbed_run(
     there: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps = ("--steps", "9600")  # 60 iterations: it is killed in between
+    steps = ("--steps", "9600")  # 30 iterations of each network: it is killed in between
     assert main(arguments(there, "undisturbed", *steps)) == 0
     undisturbed = result(capsys)
     run = subprocess.Popen(
@@ -104,7 +134,7 @@ def test_killed_and_resumed_it_makes_the_model_of_an_undisturbed_run(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    metrics = there / "killed.training" / "metrics.csv"
+    metrics = there / "killed.training" / "member-1" / "metrics.csv"
     while not (metrics.exists() and len(metrics.read_text().splitlines()) > 7):
         with suppress(subprocess.TimeoutExpired):
             pytest.fail(f"it ended before it was killed: {run.wait(0.02)}")
@@ -117,10 +147,10 @@ def test_killed_and_resumed_it_makes_the_model_of_an_undisturbed_run(
     assert "seed" in capsys.readouterr().err
     assert main(arguments(there, "killed", *steps, "--resume")) == 0
     resumed = result(capsys)
-    for key in ("model_id", "steps", "updates", "episode_profit_last100"):
+    for key in ("model_id", "steps", "updates", "episode_profit_last100", "out_of_fold"):
         assert resumed[key] == undisturbed[key]
     with metrics.open(newline="") as file:
-        assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(1, 61))
+        assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(1, 31))
 
 
 def test_a_run_that_is_done_can_be_resumed_and_stays_done(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,8 +161,8 @@ def test_a_run_that_is_done_can_be_resumed_and_stays_done(there: Path, capsys: p
 
 
 def test_a_broken_checkpoint_is_named(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (there / "one.training").mkdir()
-    (there / "one.training" / "checkpoint.safetensors").write_bytes(b"nonsense")
+    (there / "one.training" / "member-1").mkdir(parents=True)
+    (there / "one.training" / "member-1" / "checkpoint.safetensors").write_bytes(b"nonsense")
     assert main(arguments(there, "one", "--resume")) == 2
     assert "checkpoint.safetensors" in capsys.readouterr().err
 
@@ -142,13 +172,13 @@ def test_the_articles_preset_is_the_articles(there: Path, capsys: pytest.Capture
     printed = result(capsys)
     assert (printed["steps"], printed["updates"]) == (1000, 6)
     model = load_model(there / "article")
-    assert (model.policy.features.name, tuple(model.policy.network.sizes)) == ("article", (5, 2, 64, 32, "input"))
+    assert (model.policy.features.name, tuple(model.policy.networks[0].sizes)) == ("article", (5, 2, 64, 32, "input"))
 
 
 def test_the_bench_preset_fixes_network_and_passes(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(there, "bench", "--preset", "bench", "--steps", "160")) == 0
     assert result(capsys)["updates"] == 3
-    assert tuple(load_model(there / "bench").policy.network.sizes) == (5, 2, 64, 32, "input")
+    assert tuple(load_model(there / "bench").policy.networks[0].sizes) == (5, 2, 64, 32, "input")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +203,7 @@ def test_a_wrong_setting_is_named(there: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--threads", "3"), "--threads 3"),
+        (("--preset", "bench", "--threads", "3"), "--threads 3"),
         (("--device", "nowhere"), "--device nowhere"),
         (("--to", "2017-07-14T10:00"), "windows of 20"),
         (("--from", "2030-01-01"), "--from"),
@@ -181,7 +211,7 @@ def test_a_wrong_setting_is_named(there: Path, capsys: pytest.CaptureFixture[str
     ],
 )
 def test_wrong_usage_is_one_sentence(
-    there: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, str], said: str
+    there: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], said: str
 ) -> None:
     assert main(arguments(there, "one", *more)) == 2
     stderr = capsys.readouterr().err

@@ -14,10 +14,21 @@ from torch import Tensor
 from bot.errors import HourhandError
 from bot.market import Candle
 from bot.model import BUY, HOLD, SELL, choose
+from bot.model.features import RETURNS
 from bot.trading import Rules
 from training.data import numbers
 from training.environment import BitcoinTradingEnv, VectorTradingEnv, frame
-from training.learner import Learner, Reached, TrainingSettings, WorkerPool, collect, compute_targets, learn, losses
+from training.learner import (
+    Learner,
+    Reached,
+    TrainingSettings,
+    WorkerPool,
+    article_windows,
+    collect,
+    compute_targets,
+    learn,
+    losses,
+)
 from training.learner.checkpoint import START
 from training.learner.ppo import Targets, compute_gae, idle_advantages
 from training.learner.rollout import RolloutBatch, sample_actions
@@ -40,11 +51,11 @@ def small(account_at: str = "heads", iterations: int = 3, **ppo: object) -> Trai
 
 
 def learner(walk: Walk, account_at: str = "heads", **ppo: object) -> Learner:
-    return Learner(numbers(walk(300)), small(account_at, **ppo), seed=1)
+    return Learner(partial(article_windows, numbers(walk(300))), small(account_at, **ppo), seed=1)
 
 
 def played(of: Learner, seed: int = 0) -> RolloutBatch:
-    return collect(of.env, of.network, 100.0, torch.Generator().manual_seed(seed))
+    return collect(of.env, of.network, torch.Generator().manual_seed(seed))
 
 
 def with_weights(of: Learner, weights: dict[str, Tensor]) -> Learner:
@@ -123,8 +134,22 @@ def test_windows_are_those_of_the_articles_environment(walk: Walk, account_at: s
 
 def test_leaving_the_account_alone_is_neither_good_nor_bad(walk: Walk) -> None:
     """An action is compared with no action: where nothing is done and nothing expected, no step stands out."""
-    settings = parse({"account": {"initial_balance": 100.0, "initial_stocks": 3.0}, "reward": {"benchmark": "initial"}})
-    of = Learner(numbers(walk(600)), settings, seed=0)
+    settings = parse({"network": {"features": "returns"}})
+
+    def windows(settings: TrainingSettings, accounts: int, device: str) -> VectorTradingEnv:
+        rules = Rules(initial_balance=100.0, initial_stocks=3.0)
+        candles = numbers(walk(600))
+        return VectorTradingEnv(
+            candles,
+            accounts,
+            settings.windows.length,
+            rules=rules,
+            features=RETURNS,
+            benchmark="initial",
+            device=device,
+        )
+
+    of = Learner(windows, settings, seed=0)
     with_weights(of, {**HOLDING, "fc_v.weight": torch.zeros(1, 33), "fc_v.bias": torch.zeros(1)})
     experience = played(of)
     assert (experience.actions == HOLD).all()
@@ -220,15 +245,15 @@ def test_the_learning_rate_falls_along_a_line(walk: Walk) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_that_was_cut_off_ends_like_one_that_was_not(walk: Walk, threads: int) -> None:
-    candles, settings = numbers(walk(300)), small(iterations=4)
+    windows, settings = partial(article_windows, numbers(walk(300))), small(iterations=4)
     kept: list[tuple[dict[str, Tensor], Reached]] = []
-    whole, reached = learn(candles, settings, seed=5, threads=threads, keep=lambda *state: kept.append(state))
+    whole, reached = learn(windows, settings, seed=5, threads=threads, keep=lambda *state: kept.append(state))
     assert [state[1].iterations for state in kept] == [1, 2, 3, 4]
-    continued, there = learn(candles, settings, seed=5, threads=threads, start=kept[1])
+    continued, there = learn(windows, settings, seed=5, threads=threads, start=kept[1])
     assert all(np.array_equal(whole[name], continued[name]) for name in whole)
     assert (there.updates, there.profits) == (reached.updates, reached.profits)
     assert reached.iterations == there.iterations == 4
-    other, _ = learn(candles, settings, seed=6, threads=threads, start=({}, START))
+    other, _ = learn(windows, settings, seed=6, threads=threads, start=({}, START))
     assert not all(np.array_equal(whole[name], other[name]) for name in whole)
 
 
@@ -267,21 +292,3 @@ def test_it_learns_the_action_that_pays(walk: Walk, action: int) -> None:
     of.update(experience, targets, torch.Generator().manual_seed(0))
     after = answer().detach()[:, :3].softmax(1)[:, action]
     assert (after > before + 0.01).all()
-
-
-def test_without_the_drift_standing_exposure_is_worth_nothing(walk: Walk) -> None:
-    settings = parse(
-        {
-            "network": {"fc1": 8, "lstm": 6},
-            "windows": {"count": 2, "length": 299},
-            "reward": {"benchmark": "initial", "detrend": True},
-            "ppo": {"minibatches": 1},
-        }
-    )
-    of = with_weights(Learner(numbers(walk(300)), settings, seed=0), HOLDING)
-    experience = collect(of.env, of.network, 1.0, torch.Generator().manual_seed(0), of.drift)
-    assert (experience.actions == HOLD).all()
-    assert abs(of.drift) > 1e-6
-    assert float(experience.rewards.double().sum(0).abs().max()) < 1e-4
-    change = float(of.env.prices[-1, 0] - of.env.prices[0, 0])
-    assert float(experience.profits[0]) == pytest.approx(change)

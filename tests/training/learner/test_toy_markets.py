@@ -1,19 +1,20 @@
 """Markets whose best policy is known: the trainer finds it."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from bot.model import BUY, HOLD, SELL, Array
-from training.learner import Learner, TrainingSettings, collect
+from training.learner import Learner, TrainingSettings, article_windows, collect
 from training.learner.rollout import RolloutBatch
 from training.learner.settings import parse
 
 
 def toy(steps: int, length: int, **sections: dict[str, object]) -> TrainingSettings:
     tables: dict[str, dict[str, object]] = {
-        "network": {"fc1": 16, "lstm": 16},
+        "network": {"features": "returns", "fc1": 16, "lstm": 16},
         "windows": {"count": 128, "length": length},
-        "reward": {"unit": 100.0},
         "ppo": {
             "steps": steps,
             "passes": 3,
@@ -32,10 +33,10 @@ def toy(steps: int, length: int, **sections: dict[str, object]) -> TrainingSetti
 def trained(candles: Array, settings: TrainingSettings) -> tuple[Learner, RolloutBatch]:
     """A learner at the end of its training, and 128 windows that it then plays."""
     torch.set_num_threads(1)
-    learner = Learner(candles, settings, seed=1)
+    learner = Learner(partial(article_windows, candles), settings, seed=1)
     for iteration in range(settings.iterations):
         learner.iterate(iteration, settings.iterations)
-    return learner, collect(learner.env, learner.network, 1.0, torch.Generator().manual_seed(5))
+    return learner, collect(learner.env, learner.network, torch.Generator().manual_seed(5))
 
 
 def bars(closes: Array, volumes: Array) -> Array:
