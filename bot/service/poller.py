@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from bot.clock import Clock, newest_closed, utc
+from bot.console import format_cell
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
@@ -333,7 +334,7 @@ def _pause_events(bars: Sequence[DecidedBar], before: set[str]) -> tuple[list[tu
 def log_bar(bar: DecidedBar) -> None:
     """One line a bar, what matters first; a trade says what was filled."""
     d, fill = bar.step.decision, bar.step.fill
-    filled = {"filled": f"{fill.amount:.8f} at {fill.price:,.2f}"} if fill is not None else {}
+    filled = {"filled": f"{fill.amount:.8f} at {format_cell(fill.price)}"} if fill is not None else {}
     log.info(
         "bar",
         time=utc(d.bar_time),

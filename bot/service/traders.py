@@ -133,7 +133,7 @@ class TraderWatcher:
             return str(self.pointer)
 
     def _current_signatures(self) -> list[object]:
-        models = [market.policy.model for market in self.settings.each_market()]
+        models = [self.settings.policy.model, *(market.model for market in self.settings.markets if market.model)]
         models += [challenger.model for challenger in self.settings.challengers]
         return [registry.signature(Path(model)) for model in dict.fromkeys(models)]
 

@@ -16,7 +16,7 @@ DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
 KEYS = [(section, key) for section, table in DEFAULTS.items() if isinstance(table, dict) for key in table]
 OTHERS: dict[str, Any] = {
     "timeframe": "15m", "fill": "quote", "limits": "exchange", "mode": "argmax", "catch_up": "trade",
-    "commission": 0.25, "trade_fraction": 0.125, "initial_share": 0.125, "max_drawdown": 0.125,
+    "commission": 0.25, "trade_fraction": 0.125, "initial_share": 0.125, "max_drawdown": 0.125, "warmup_bars": 7,
     "ping_url": "https://ping.invalid/x",
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.errors import HourhandError, UsageError
+from bot.extras import missing_extra
 from training.lab.plan import Task
 from training.lab.store import read_result, write_result
 from training.lab.work import PackedMarket, run_task
@@ -32,7 +33,7 @@ def _ray() -> Any:
     try:
         import ray  # noqa: PLC0415 - an extra, and slow to load
     except ImportError as error:
-        raise UsageError("this needs the extra `lab`: pip install 'hourhand[training,lab]'") from error
+        raise missing_extra("hourhand-train", "lab") from error
     return ray
 
 
