@@ -51,9 +51,9 @@ def run_sweep(
     _search(search, attempt)
     every = [trial for each in tried.values() for trial in each]
     carry_out([task for rival in rivals for task in rival], every, ground, where, at, tell)
-    best = tried[max(scores, key=lambda label: (scores[label], label))]
-    result = judged(where.folder, best, every, rivals, ground, at)
     ranked = sorted(scores, key=lambda label: (-scores[label], label))
+    best = tried[ranked[0]]
+    result = judged(where.folder, best, every, rivals, ground, at)
     table = [{"setting": label, "changes": dict(tried[label][0].changes), "timing": scores[label]} for label in ranked]
     write_whole(where.folder / BEST, settings_toml(best[0].settings).encode())
     return write_result_files(where.folder, {**result, "changes": dict(best[0].changes), "tried": table})

@@ -17,7 +17,12 @@ from training.learner import TrainingSettings, parse
 
 NEW_YEAR = 1_577_836_800  # 2020
 HOUR = 3600
-TINY = {"network": {"fc1": 8, "lstm": 8}, "windows": {"count": 16, "length": 60}, "ppo": {"steps": 1920}}
+TINY = {
+    "network": {"fc1": 8, "lstm": 8},
+    "windows": {"count": 16, "length": 20},
+    "blocks": {"count": 2, "embargo": 10},
+    "ppo": {"steps": 1280},
+}
 
 
 def noise(days_before: int, days_after: int, seed: int, drift: float = 0.0) -> list[Candle]:

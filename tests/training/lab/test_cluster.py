@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.lab.conftest import run_here, write_markets
+from tests.training.lab.conftest import TINY, run_here, write_markets
 from training.data import Market
 from training.lab import Where, run_walkforward
 from training.lab.cluster import run_tasks
 from training.lab.plan import Task
+from training.lab.space import settings_toml
 from training.lab.store import result_file
 from training.lab.walkforward import Ground, rival_tasks, trials_of
 from training.lab.work import pack
@@ -122,9 +123,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(ground: Ground, tasks: list
 def command(two_markets: list[Market], tmp_path: Path) -> list[str]:
     """The words of a walk-forward in a process of its own."""
     write_markets(tmp_path, two_markets)
-    (tmp_path / "tiny.toml").write_text(
-        "[network]\nfc1 = 8\nlstm = 8\n[windows]\ncount = 16\nlength = 60\n[ppo]\nsteps = 1920\n"
-    )
+    (tmp_path / "tiny.toml").write_text(settings_toml(TINY))
     words = [sys.executable, "-m", "training", "walkforward", "--candles", str(tmp_path / "*.csv"), "--folds", "2020"]
     rest = ["--seeds", "2", "--runs", "2", "--embargo-days", "2", "--config", str(tmp_path / "tiny.toml")]
     return [*words, *rest, "--workers", "2", "--out", str(tmp_path / "lab"), "--json"]
