@@ -12,6 +12,13 @@ from bot.errors import UsageError
 _SQLITE: Final = "sqlite:///"
 _SCHEME: Final = re.compile("[a-z][a-z_]+:")  # rule:hold, which is no path
 
+_left_at_default: Final[set[str]] = set()
+
+
+def is_left_at_default(path: Path) -> bool:
+    """Whether settings that this process has read leave the path at its default, which counts from their folder."""
+    return str(path) in _left_at_default
+
 
 def folder_of(file: Path) -> Path:
     """The folder that relative paths in a settings file count from: its own, or the parent where that is `config/`."""
@@ -29,7 +36,10 @@ def anchor_paths(tables: dict[str, Any], folder: Path, defaults: Mapping[tuple[s
     if folder == Path.cwd():
         return
     for (section, key), default in defaults.items():
-        _anchor(tables.setdefault(section, {}), key, default, folder)
+        table = tables.setdefault(section, {})
+        if isinstance(table, dict) and key not in table:
+            _left_at_default.add(str(folder / default))
+        _anchor(table, key, default, folder)
     for entries in (tables.get("challengers"), tables.get("markets")):
         for entry in entries if isinstance(entries, list) else ():
             _anchor(entry, "model", "", folder)

@@ -1,5 +1,6 @@
 """What the documents name is there."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.test_rooms import DOWN
 
 NAMED = re.compile(r"(?<![\w./-])(?:bot|training|tests|systemd|config|docs|\.ci)/[\w./-]*\w")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+MADE = {Path("reference", f"{name}.md") for name in ("settings", "hourhand", "hourhand-train", "tables")}
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -30,8 +32,10 @@ def test_every_path_that_is_named_exists(document: Path) -> None:
 def test_every_link_leads_somewhere(document: Path) -> None:
     for path, anchor in LINK.findall(document.read_text(encoding="utf-8")):
         target = document.parent / path if path else document
-        assert target.exists(), path
-        assert not anchor or target.suffix != ".md" or anchor in anchors(target), f"{path}#{anchor}"
+        assert target.exists() or Path(os.path.relpath(target, ROOT / "docs")) in MADE, path
+        assert not anchor or not target.exists() or target.suffix != ".md" or anchor in anchors(target), (
+            f"{path}#{anchor}"
+        )
 
 
 def test_the_architecture_names_every_room() -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from bot.errors import ModelError
 from bot.model import files, manifest, pointers
+from bot.places import is_left_at_default
 from bot.settings import PolicySettings
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
@@ -14,8 +15,8 @@ DEFAULT_POINTER: Final = Path(PolicySettings().model)
 
 
 def provide_shipped(path: Path) -> None:
-    """Make what the default settings name and is not there: all of `models/` where `path` is `models/current` in the
-    current folder or beside a settings file; a shipped model where `path` is the folder that it has in a registry. What
+    """Make what the default settings name and is not there: all of `models/` where `path` is the default of
+    `policy.model`; a shipped model where `path` is the folder that it has in a registry. What
     exists is never changed, and processes that do it at once make it once.
 
     Raises ModelError where it cannot be written.
@@ -29,12 +30,8 @@ def provide_shipped(path: Path) -> None:
 
 
 def is_default_pointer(path: Path) -> bool:
-    """Whether `policy.model` was left at its default: `models/current`, in the current folder or beside settings."""
-    if path == DEFAULT_POINTER:
-        return True
-    folder = path.parent.parent
-    beside_settings = any(folder.glob("*.toml")) or any(folder.glob("config/*.toml"))
-    return path == folder / DEFAULT_POINTER and beside_settings
+    """Whether `policy.model` was left at its default: `models/current`, from the current folder or the settings'."""
+    return path == DEFAULT_POINTER or is_left_at_default(path)
 
 
 def shipped_ids() -> list[str]:

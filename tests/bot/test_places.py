@@ -79,6 +79,17 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     assert (folder / "models" / "current").is_file()
 
 
+def test_a_registry_is_made_where_the_default_leads_and_nowhere_else(here: Path, tmp_path: Path) -> None:
+    config = written(tmp_path / "there/mine.toml")
+    assert hourhand("models", "list", "--config", str(config), cwd=here).returncode == 0
+    assert (tmp_path / "there/models/current").is_file()
+    chosen = tmp_path / "chosen/models/current"
+    config = written(tmp_path / "chosen/mine.toml", f'[policy]\nmodel = "{chosen}"\n')
+    assert hourhand("models", "list", "--config", str(config), cwd=here).returncode == 0
+    assert not chosen.parent.exists()
+    assert list(here.iterdir()) == []
+
+
 def test_a_ledger_is_not_left_behind(here: Path, tmp_path: Path) -> None:
     old = written(here / "var/ledger.sqlite")
     config, new = written(tmp_path / "there/bot.toml"), tmp_path / "there/var/ledger.sqlite"

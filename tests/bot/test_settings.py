@@ -16,7 +16,7 @@ DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
 KEYS = [(section, key) for section, table in DEFAULTS.items() if isinstance(table, dict) for key in table]
 OTHERS: dict[str, Any] = {
     "timeframe": "15m", "fill": "quote", "limits": "exchange", "mode": "argmax", "catch_up": "trade",
-    "commission": 0.25, "trade_fraction": 0.125, "initial_share": 0.125, "max_drawdown": 0.125,
+    "commission": 0.25, "trade_fraction": 0.125, "initial_share": 0.125, "max_drawdown": 0.125, "warmup_bars": 7,
     "ping_url": "https://ping.invalid/x",
 }  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_a_market_takes_over_what_it_leaves_out(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (eth.exchange.base_url, kraken.exchange.base_url) == ("http://127.0.0.1:1", "")
     assert (eth.account.name, eth.account.initial_share, eth.account.commission) == ("eth", 0.5, 0.001)
-    assert (kraken.account.initial_balance, kraken.policy.model) == (5.0, "models/x")
+    assert (kraken.account.initial_balance, kraken.policy.model) == (5.0, f"{tmp_path}/models/x")
     assert [[one.name for one in market.challengers] for market in (main, eth, kraken)] == [["c", "d"], ["c@eth"], []]
     assert main.each_market() == (main,)
 

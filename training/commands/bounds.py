@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from bot.console import add_json, print_table
+from training import lab
 from training.commands.common import utc_date
 from training.data import between, read_file
-from training.lab import PLANTED, measure_bounds
 from training.learner import load_training_settings
 
 
@@ -35,9 +35,9 @@ def call(parsed_args: argparse.Namespace) -> int:
     settings = load_training_settings(parsed_args.config)
     columns = ("market", "seed", "evidence", "timing_a_year", "cost_a_year", "exposure", "found")
     rows = []
-    for row in measure_bounds(candles, settings, parsed_args.draws, parsed_args.threads):
+    for row in lab.measure_bounds(candles, settings, parsed_args.draws, parsed_args.threads):
         rows.append(row)
-        sys.stderr.write(f"{len(rows)} of {parsed_args.draws * (1 + len(PLANTED))}: {json.dumps(row)}\n")
+        sys.stderr.write(f"{len(rows)} of {parsed_args.draws * (1 + len(lab.PLANTED))}: {json.dumps(row)}\n")
     if parsed_args.json:
         print(json.dumps({"rows": rows}))
     else:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from bot.clock import read_clock, utc
 from bot.errors import UsageError
+from training import lab
 from training.commands.common import utc_date
 from training.commands.lab_options import add_lab_arguments, read_markets, show, task_progress
 from training.data import within
-from training.lab import METHODS, Search, Where, ground_of, inner_folds, read_space, run_sweep
+from training.lab import METHODS
 from training.learner import load_training_settings
 
 
@@ -37,12 +38,12 @@ def call(parsed_args: argparse.Namespace) -> int:
     if parsed_args.trials < 1 or parsed_args.parts < 1 or parsed_args.seed < 0:
         raise UsageError("--trials and --parts are 1 or more, --seed 0 or more")
     settings = load_training_settings(parsed_args.config)
-    search = Search(read_space(parsed_args.space), parsed_args.method, parsed_args.trials, parsed_args.seed)
+    search = lab.Search(lab.read_space(parsed_args.space), parsed_args.method, parsed_args.trials, parsed_args.seed)
     markets = within(read_markets(parsed_args), parsed_args.since, parsed_args.until)
-    folds = inner_folds(markets, parsed_args.parts, parsed_args.embargo_days)
-    ground = ground_of(markets, folds, parsed_args.seeds, parsed_args.runs)
-    where = Where(parsed_args.out, parsed_args.address, parsed_args.workers)
+    folds = lab.inner_folds(markets, parsed_args.parts, parsed_args.embargo_days)
+    ground = lab.ground_of(markets, folds, parsed_args.seeds, parsed_args.runs)
+    where = lab.Where(parsed_args.out, parsed_args.address, parsed_args.workers)
     with task_progress() as tell:
-        result = run_sweep(ground, settings, search, where, utc(read_clock(None).now()), tell)
+        result = lab.run_sweep(ground, settings, search, where, utc(read_clock(None).now()), tell)
     show(result, as_json=parsed_args.json)
     return 0

@@ -3,8 +3,8 @@
 import argparse
 
 from bot.clock import read_clock, utc
+from training import lab
 from training.commands.lab_options import add_lab_arguments, read_markets, show, task_progress
-from training.lab import Where, folds_of_years, ground_of, run_walkforward
 from training.learner import load_training_settings
 
 
@@ -28,10 +28,10 @@ def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     settings = load_training_settings(parsed_args.config)
     markets = read_markets(parsed_args)
-    folds = folds_of_years(parsed_args.folds, markets, parsed_args.embargo_days)
-    ground = ground_of(markets, folds, parsed_args.seeds, parsed_args.runs)
-    where = Where(parsed_args.out, parsed_args.address, parsed_args.workers)
+    folds = lab.folds_of_years(parsed_args.folds, markets, parsed_args.embargo_days)
+    ground = lab.ground_of(markets, folds, parsed_args.seeds, parsed_args.runs)
+    where = lab.Where(parsed_args.out, parsed_args.address, parsed_args.workers)
     with task_progress() as tell:
-        result = run_walkforward(ground, settings, where, utc(read_clock(None).now()), tell)
+        result = lab.run_walkforward(ground, settings, where, utc(read_clock(None).now()), tell)
     show(result, as_json=parsed_args.json)
     return 0

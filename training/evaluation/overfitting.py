@@ -35,10 +35,11 @@ def overfitting_probability(returns: Array, blocks: int = 16) -> float | None:
     Combinatorially symmetric cross-validation (Bailey, Borwein, Lopez de Prado and Zhu 2017, *The Probability of
     Backtest Overfitting*): time is cut into `blocks` (an even number), every choice of half of them is once what is
     chosen by and its complement what is tested on; candidates are compared by their Sharpe ratios. Half where no
-    candidate is better than another, 0 where one always is. None for fewer than two candidates or bars than blocks.
+    candidate is better than another, 0 where one always is. None for fewer than two candidates or bars than blocks, or
+    where the candidates do not differ.
     """
     bars, candidates = returns.shape
-    if candidates < 2 or bars < blocks:
+    if candidates < 2 or bars < blocks or np.allclose(returns, returns[:, :1], rtol=0, atol=1e-15):
         return None
     edges = np.linspace(0, bars, blocks + 1).round().astype(int)[:-1]
     sums, squares = (np.add.reduceat(values, edges, axis=0) for values in (returns, returns**2))

@@ -1,6 +1,7 @@
 """Tasks on Ray: on this machine, or on a cluster; results are written here as they come."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.errors import HourhandError, UsageError
+from bot.extras import missing_extra
 from training.lab.plan import Task
 from training.lab.store import read_result, write_result
 from training.lab.work import PackedMarket, run_task
@@ -17,6 +19,7 @@ STORE_BYTES: Final = 256 * 2**20
 _RETRIES: Final = 10
 _AT_ONCE: Final = 2  # tasks handed over for each worker, so that none waits for the next one
 _SECONDS: Final = 1.0
+_REACH_SECONDS: Final = 10.0
 
 Tell = Callable[[int, int], None]
 """Told how many tasks are done and how many there are, after each."""
@@ -30,8 +33,15 @@ def _ray() -> Any:
     try:
         import ray  # noqa: PLC0415 - an extra, and slow to load
     except ImportError as error:
-        raise UsageError("this needs the extra `lab`: pip install 'hourhand[training,lab]'") from error
+        raise missing_extra("hourhand-train", "lab") from error
     return ray
+
+
+def _reach(address: str) -> None:
+    """Raises OSError soon where nobody listens at HOST:PORT, which Ray itself takes minutes to find out."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
 @contextmanager
@@ -49,6 +59,7 @@ def cluster(address: str = "", workers: int = 0) -> Iterator[int]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     try:
         if address:
+            _reach(address)
             ray.init(address=address, **quiet)
         else:
             ray.init(

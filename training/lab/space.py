@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from bot.errors import UsageError
+from bot.extras import missing_extra
 from bot.settings import read_toml
 from training.learner import TrainingSettings, parse
 
@@ -132,7 +133,7 @@ class Proposals:
         try:
             import optuna  # noqa: PLC0415 - an extra, and slow to load
         except ImportError as error:
-            raise UsageError("--method optuna needs the extra `lab`: pip install 'hourhand[training,lab]'") from error
+            raise missing_extra("--method optuna", "lab") from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._count = space, count
         self._study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))

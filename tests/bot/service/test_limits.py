@@ -7,12 +7,12 @@ import pytest
 
 from bot.errors import UsageError
 from bot.ledger import open_reader, open_writer, read_all_terms, read_terms, verify
-from bot.market import MarketLimits
+from bot.market import Feed, MarketLimits
 from bot.market.limits import parse_limits
-from bot.model import save_model
-from bot.service import replay_candles
+from bot.model import rule_model, save_model
+from bot.service import Poller, replay_candles
 from bot.simulator import generate_candles
-from bot.trading import AccountTerms, Trader
+from bot.trading import AccountTerms, Trader, terms_of
 from tests.harness import hourhand, model_of, rows_at, world_of
 
 BUYER = model_of(3, bias=(-9.0, 9.0, -9.0))
@@ -43,6 +43,27 @@ def test_they_are_the_markets_own_and_stay_with_the_account(tmp_path: Path) -> N
         own = {"account": {"limits": "own"}}
         with pytest.raises(UsageError, match=r"account\.limits is own, but account 'main' was opened with exchange"):
             world.poller(BUYER, **own).__enter__()
+
+
+def test_they_go_with_a_share_at_the_start(tmp_path: Path) -> None:
+    """An account that begins with a share in coins, and a planning rule, which sees the account's own trades."""
+    account = {"limits": "exchange", "initial_share": 0.9}
+    with world_of(tmp_path) as world:
+        mix = rule_model("mix?share=0.5")
+        for hours in (range(30, 34), range(34, 40)):
+            settings = world.settings(account=account)
+            ledger = open_writer(settings.ledger.url)
+            trader = Trader(terms_of(settings), mix, initial_share=0.9)
+            feed = Feed(settings.exchange, world.dial.clock)
+            world.run(Poller(settings, world.dial.clock, ledger, [trader], feed), hours)
+            with ledger.reading() as connection:
+                assert verify(connection).differences == []
+            ledger.close()
+        rows = world.rows()
+        assert rows["account_limits"] == [("main", *SIMULATED)]
+        assert 1 <= len(rows["fills"]) <= 4
+        last = rows["decisions"][-1]
+        assert abs(1 - last[12] / last[14] - 0.5) < 0.15
 
 
 def test_an_own_account_does_not_ask(tmp_path: Path) -> None:
