@@ -181,7 +181,8 @@ def test_a_model_that_learned_from_the_held_out_bars_is_not_compared_with(
         result = run_refresh(_loopback(monkeypatch, exchange), clock, config=None, dry_run=False)
     assert not result["promoted"]
     bars = re.match(r"the current model learned from (\d+) of the (\d+) held-out bars", result["reasons"][-1])
-    assert bars and bars[1] == bars[2]
+    assert bars
+    assert bars[1] == bars[2]
     assert registry.read_pointer(pointer).model_id == model.model_id
 
 
