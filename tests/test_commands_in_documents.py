@@ -20,6 +20,7 @@ from bot.settings import Settings
 from bot.simulator import LoopbackExchange, generate_candles
 from tests.documents import DOCUMENTS, ROOT, blocks, calls, mentions
 from tests.harness import HOUR, environment
+from training.learner import TrainingSettings
 
 PROGRAMS = {"hourhand": (bot.cli, "bot.commands"), "hourhand-train": (training.cli, "training.commands")}
 YEAR_2018 = 1_514_764_800
@@ -93,7 +94,10 @@ def test_settings_in_the_documents_are_settings(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for block in text.split("```toml\n")[1:]:
         tables = tomllib.loads(block.split("```")[0])
-        if "build-system" not in tables:
+        if tables.keys() <= set(TrainingSettings.__struct_fields__) - {"account"}:  # those of training, or a space
+            known = msgspec.to_builtins(TrainingSettings())
+            assert all(table.keys() <= known[section].keys() for section, table in tables.items())
+        elif "build-system" not in tables:
             msgspec.convert(tables, Settings)
 
 
