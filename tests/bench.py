@@ -18,17 +18,15 @@ import structlog
 from bot.clock import Clock
 from bot.ledger import commit_bars, open_writer, resume_account
 from bot.market import Candle, Feed
-from bot.model import SHIPPED_POINTER, load_model, resolve_model
 from bot.service import Poller, replay_candles
 from bot.settings import Settings, load_settings
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.trading import AccountTerms, Trader, terms_of
 from tests import bench_markets, bench_models
-from tests.harness import poll, resident
+from tests.harness import busy_model, poll, resident
 
 BARS = 10_000
 WARMUP = 500
-MODEL = SHIPPED_POINTER
 
 
 def main() -> None:
@@ -66,12 +64,12 @@ def _exchange(candles: list[Candle]) -> "Iterator[tuple[LoopbackExchange, Synchr
 
 
 def _trader(settings: Settings) -> Trader:
-    return Trader(terms_of(settings), load_model(resolve_model(MODEL)))
+    return Trader(terms_of(settings), busy_model())
 
 
 def _latency(here: Path, candles: list[Candle]) -> None:
     ledger = open_writer(f"sqlite:///{here / 'latency.sqlite'}")
-    trader = Trader(AccountTerms("main", "bench:BTC/USD:1h"), load_model(resolve_model(MODEL)))
+    trader = Trader(AccountTerms("main", "bench:BTC/USD:1h"), busy_model())
     replay_candles(ledger, trader, candles[:WARMUP], WARMUP - 1)
     with ledger.reading() as connection:
         account = resume_account(connection, trader, WARMUP)
@@ -93,7 +91,7 @@ def _latency(here: Path, candles: list[Candle]) -> None:
 
 def _replay(here: Path, candles: list[Candle]) -> None:
     ledger = open_writer(f"sqlite:///{here / 'replay.sqlite'}")
-    trader = Trader(AccountTerms("main", "bench:BTC/USD:1h"), load_model(resolve_model(MODEL)))
+    trader = Trader(AccountTerms("main", "bench:BTC/USD:1h"), busy_model())
     result = replay_candles(ledger, trader, candles, WARMUP)
     ledger.close()
     print(f"replay, ledger included: {result['bars_per_second']:,} bars/s over {result['bars']:,} bars")

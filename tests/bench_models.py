@@ -18,28 +18,24 @@ from bot.clock import Clock, read_clock
 from bot.ledger import open_writer
 from bot.market import Feed
 from bot.model import (
-    SHIPPED_POINTER,
     Manifest,
     Model,
-    build_model,
+    build_ensemble,
     get_features,
-    load_model,
     registry,
-    resolve_model,
     save_model,
 )
 from bot.service import Markets, Poller, TraderWatcher, Waiter, run
 from bot.service.traders import load_traders
 from bot.settings import Settings
 from bot.simulator import LoopbackExchange, generate_candles
-from tests.harness import HOUR, Dial, poll, settings_of
+from tests.harness import HOUR, Dial, busy_model, poll, settings_of
 
 WARMUP = 500
 CHALLENGERS = 10
 BARS = 300
 SWAP_BARS = 40
 SPEED = 3600  # a bar a second
-CURRENT = SHIPPED_POINTER
 
 
 class _Quiet:
@@ -59,21 +55,25 @@ def main() -> None:
 
 
 def _registry(folder: Path) -> tuple[Path, list[str]]:
-    """A registry with the shipped model and ten that differ from it in one weight, and their ids."""
-    shipped = load_model(resolve_model(CURRENT))
-    models = [shipped, *(_nudged(shipped, n + 1) for n in range(CHALLENGERS))]
+    """A registry with a model that trades a lot and ten that differ from it in one weight, and their ids."""
+    first = busy_model()
+    models = [first, *(_nudged(first, n + 1) for n in range(CHALLENGERS))]
     for model in models:
         save_model(model, folder / "models" / model.model_id)
     pointer = folder / "models" / "current"
-    registry.promote(pointer, shipped.model_id, 0.0)
+    registry.promote(pointer, first.model_id, 0.0)
     return pointer, [model.model_id for model in models]
 
 
 def _nudged(model: Model, by: int) -> Model:
     tensors = {name: tensor.copy() for name, tensor in load_tensors(model.weights).items()}
-    tensors["fc_v.bias"] += by
+    tensors["0/fc_v.bias"] += by
     manifest = msgspec.json.decode(model.manifest, type=Manifest)
-    return build_model(tensors, manifest.network, get_features(manifest.features.name))
+    members = [
+        {name.partition("/")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"{n}/")}
+        for n in range(4)
+    ]
+    return build_ensemble(members, manifest.network, get_features(manifest.features.name))
 
 
 def _settings(url: str, folder: Path, ledger: str, pointer: Path) -> Settings:

@@ -17,18 +17,16 @@ from bot.clock import read_clock
 from bot.ledger import open_reader, open_writer, verify
 from bot.ledger.reading import read_events
 from bot.market import Candle, fill_gaps, find_gaps
-from bot.model import SHIPPED_POINTER, load_model, resolve_model
 from bot.service import replay_candles
 from bot.simulator import LoopbackExchange, generate_candles
 from bot.trading import AccountTerms, Trader
 from tests.forks import Forks, fast_daemon
-from tests.harness import HOUR, Rows, all_rows
+from tests.harness import HOUR, Rows, all_rows, busy_model, busy_model_folder
 
 WARMUP = 500
 BARS_A_SECOND = 100.0
 LONGEST_LIFE = 0.3  # seconds
 WHILE_STARTING = 0.25  # this share of the kills
-MODEL = SHIPPED_POINTER
 
 
 def campaign(
@@ -48,7 +46,7 @@ def campaign(
     ledger = folder / "killed.sqlite"
     log = folder / "log"
     with LoopbackExchange(candles, read_clock(clock)) as exchange, Forks(log) as forks:
-        environment = fast_daemon(clock, exchange.url, ledger, MODEL, WARMUP)
+        environment = fast_daemon(clock, exchange.url, ledger, busy_model_folder(), WARMUP)
         for number in range(kills):
             logged = log.stat().st_size
             forks.start("run", environment=environment)
@@ -106,7 +104,7 @@ def _replayed(candles: Sequence[Candle], killed: Rows, file: Path) -> Rows:
     first, last = (int(str(killed["candles"][place][1])) for place in (0, -1))
     run = [candle for candle in fill_gaps(candles, HOUR) if first <= candle.bar_time <= last]
     ledger = open_writer(url_of(file))
-    trader = Trader(AccountTerms("main", "bitfinex:BTC/USD:1h"), load_model(resolve_model(MODEL)), "sample")
+    trader = Trader(AccountTerms("main", "bitfinex:BTC/USD:1h"), busy_model(), "sample")
     replay_candles(ledger, trader, run, len(run) - len(killed["decisions"]))
     ledger.close()
     gaps = [(("bar_time", at), ("bars", bars)) for at, bars in find_gaps(candles, HOUR) if first <= at <= last]

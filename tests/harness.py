@@ -1,10 +1,13 @@
 """A daemon in miniature: a loopback exchange, a clock that the test moves, models that trade, and a ledger's rows."""
 
+import atexit
 import dataclasses
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,7 +21,17 @@ from sqlalchemy import select
 from bot.clock import Clock
 from bot.ledger import Ledger, open_reader, open_writer, tables
 from bot.market import Candle, Feed
-from bot.model import ARTICLE, Features, Model, NetworkSizes, NetworkSpec, build_model
+from bot.model import (
+    ARTICLE,
+    Features,
+    Model,
+    NetworkSizes,
+    NetworkSpec,
+    build_ensemble,
+    build_model,
+    get_features,
+    save_model,
+)
 from bot.service import Poller, Waiter, replay_candles
 from bot.service.waiter import Answer
 from bot.settings import Settings
@@ -45,6 +58,25 @@ def model_of(
     }
     tensors["fc_pi.bias"] = np.array(bias, dtype=np.float32)
     return build_model(tensors, NetworkSpec(8, 6, account_at), features)  # type: ignore[arg-type]  # one of two words
+
+
+@cache
+def busy_model() -> Model:
+    """A model of the size that the default training makes where it finds timing, with random weights."""
+    features = get_features("slow")
+    sizes = NetworkSizes(len(features.market_names), len(features.account_names), 64, 32, "heads")
+    chance = np.random.default_rng(1)
+    members = [{name: chance.normal(0, 0.2, shape) for name, shape in sizes.shapes().items()} for _ in range(4)]
+    return build_ensemble(members, NetworkSpec(64, 32, "heads"), features)
+
+
+@cache
+def busy_model_folder() -> Path:
+    """That model in a folder that lasts as long as the process."""
+    folder = Path(tempfile.mkdtemp(prefix="hourhand-model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    save_model(busy_model(), folder / "model")
+    return folder / "model"
 
 
 def settings_of(**sections: Mapping[str, Any]) -> Settings:

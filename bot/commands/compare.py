@@ -57,7 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--pool adds up the timing of an equal part in each market, with an interval that resamples the same hours in\n"
         "all of them, and says after how many years, at this pace, a timing of E a year (in log return) is told from\n"
         "nothing: at 95 %, four times in five.\n\n"
-        "example: hourhand compare --account main --account shadow-6f73603cc3da1d6e\n"
+        "example: hourhand compare --account main --account shadow-a66c854e159c2245\n"
         "         hourhand compare --pool"
     )
 

@@ -54,9 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
             action.add_argument("model", metavar="DIR", help="a folder with model.json and its weights, or rule:NAME")
         elif name in ("show", "promote", "shadow", "unshadow"):
             action.add_argument("model", metavar="ID", help="a model_id, or the first digits of one")
-        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " 6f73603cc3da1d6e")
+        example = {"publish": " runs/today", "list": "", "rollback": ""}.get(name, " a66c854e159c2245")
         action.epilog = f"example: hourhand models {name}{example}"
-    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote 6f73603cc3da1d6e"
+    parser.epilog = "example: hourhand models publish runs/today && hourhand models promote a66c854e159c2245"
 
 
 def call(parsed_args: Namespace) -> int:

@@ -217,7 +217,9 @@ def _decode(manifest: str) -> AnyManifest:
     try:
         kind = msgspec.json.decode(manifest, type=_Kind)
         given = [part is not None for part in (kind.rule, kind.policy, kind.members)]
-        if (kind.format == 1 and not any(given)) or (kind.format == 2 and given == [False, False, True]):
+        if kind.format == 1 and kind.members is not None:
+            raise ModelError(f"{MANIFEST} has format 1, one network, and yet members")
+        if kind.format == 1 or (kind.format == 2 and given == [False, False, True]):
             return msgspec.json.decode(manifest, type=Manifest)
         if kind.format == 2 and sum(given[:2]) == 1 and not given[2]:
             return msgspec.json.decode(manifest, type=CodeManifest)

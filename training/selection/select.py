@@ -25,6 +25,7 @@ from training.selection.out_of_fold import OutOfFold, evidence, out_of_fold, sum
 from training.selection.processes import Tell, side_by_side
 
 _LARGEST_SEED: Final = 2**63
+_LONGEST_EMBARGO: Final = 20
 _LEAST_SHARE: Final = 0.05
 _BAND: Final = 0.08  # at which the rule gave its mix away 0.02 a year on shuffled hours, 0.004 of it in commission
 
@@ -101,7 +102,11 @@ def _sub(folder: Path | None, number: int) -> Path | None:
 
 
 def _embargo(markets: Sequence[Market], settings: TrainingSettings) -> int:
-    return settings.blocks.embargo * markets[0].bar
+    """In seconds; at most a twentieth of the span, so that a short one is not embargoed as a whole."""
+    first = min(market.candles[0].bar_time for market in markets)
+    last = max(market.candles[-1].bar_time for market in markets)
+    bar = markets[0].bar
+    return min(settings.blocks.embargo, (last - first) // bar // _LONGEST_EMBARGO) * bar
 
 
 def _member(
