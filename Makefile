@@ -22,7 +22,8 @@ $(error make $(NEEDS_CANDLES) needs a file of candles: make $(NEEDS_CANDLES) CAN
 endif
 endif
 
-.PHONY: docs pictures demo setup test test-slow test-all coverage check format bench campaign swaps soak walk article model lock clean
+.PHONY: docs pictures demo setup test test-slow test-all coverage check format bench campaign load screenshots swaps soak walk \
+	article model lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/daemon ## see it trade, offline
@@ -79,6 +80,12 @@ swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them
 soak: .venv/all ## BARS simulated hours under faults that come and go at random
 	$(BIN)/python -m tests.soak --bars $(BARS)
 
+load: .venv/all ## 50 streams and 20 requests a second for a minute, beside a daemon that has its bars to decide
+	$(BIN)/python -m tests.load
+
+screenshots: .venv/all ## pictures of the page and the report at two widths, light and dark, into var/screenshots (needs chromium)
+	$(BIN)/python -m tests.screenshots
+
 walk: .venv/all ## a year of CANDLES=file walked forward into OUT=folder: the daemon, and a round of refresh each month
 	$(BIN)/python -m tests.walk --candles $(CANDLES) --out $(or $(OUT),var/walk)
 
@@ -101,9 +108,9 @@ walk: .venv/all ## a year of CANDLES=file walked forward into OUT=folder: the da
 
 lock: ## pin anew what pyproject.toml asks for (needs uv); delete a line of a lock first to have that package updated
 	$(COMPILE) --all-extras --output-file requirements.lock pyproject.toml
-	printf 'hatchling\neditables\n' | $(COMPILE) --constraint requirements.lock --extra notify --extra postgres \
+	printf 'hatchling\neditables\n' | $(COMPILE) --constraint requirements.lock --extra notify --extra postgres --extra web \
 		--output-file requirements-daemon.lock pyproject.toml -
-	printf 'hatchling\neditables\n' | $(COMPILE) --constraint requirements.lock --extra notify --extra postgres \
+	printf 'hatchling\neditables\n' | $(COMPILE) --constraint requirements.lock --extra notify --extra postgres --extra web \
 		--extra training --output-file requirements-training.lock pyproject.toml -
 
 clean:

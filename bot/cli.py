@@ -20,6 +20,8 @@ _INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "init": "write settings and the shipped model into this folder, to begin with",
     "run": "the daemon: poll, decide and trade on paper until stopped",
+    "pause": "observe bars without trading on them, until `resume`",
+    "resume": "trade again after `pause`",
     "status": "the account now: balance, coins, value, and whether the daemon keeps up",
     "health": "whether bars are decided in time, as a sentence and an exit code",
     "trades": "list what was bought and sold",
@@ -29,6 +31,7 @@ COMMANDS: Final = {
     "backup": "copy the ledger, also while the daemon runs",
     "restore": "put a backup in the ledger's place",
     "compare": "compare the accounts of the ledger with each other and with holding",
+    "serve": "a live page and an API beside the daemon",
     "report": "write one page with charts, statistics and months",
     "models": "the registry: list, show, publish, promote, rollback, shadow",
     "doctor": "check settings, ledger, model, exchange and clock",

@@ -112,6 +112,17 @@ class NotifySettings(Struct, frozen=True, forbid_unknown_fields=True):
     every_seconds: Seconds = 60.0
 
 
+class ServeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[serve]`: the page and the API of `hourhand serve`. `token` opens what changes something; `hosts` are further
+    names, apart by spaces, under which the page may be asked for.
+    """
+
+    address: Text = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8420
+    token: Annotated[str, Meta(pattern=r"^[!-~]*$", max_length=200)] = ""
+    hosts: str = ""
+
+
 class RefreshSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[refresh]`: the offline round, `hourhand-train refresh`, and the gate before a promotion."""
 
@@ -166,6 +177,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     health: HealthSettings = HealthSettings()
     notify: NotifySettings = NotifySettings()
     refresh: RefreshSettings = RefreshSettings()
+    serve: ServeSettings = ServeSettings()
     challengers: tuple[Challenger, ...] = ()
     markets: tuple[MarketSettings, ...] = ()
 

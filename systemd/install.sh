@@ -4,6 +4,7 @@
 #
 #   systemd/install.sh               the daemon
 #   systemd/install.sh --training    the daemon, and the weekly retraining (needs 2 GB more)
+#   systemd/install.sh --page        the daemon, and its page and API on http://127.0.0.1:8420/
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,11 +12,14 @@ home=/opt/hourhand
 state=/var/lib/hourhand
 config=/etc/hourhand/bot.toml
 training=
-case "${1:-}" in
-    "") ;;
-    --training) training=training ;;
-    *) echo "usage: $0 [--training]" >&2; exit 2 ;;
-esac
+page=
+for option in "$@"; do
+    case "$option" in
+        --training) training=training ;;
+        --page) page=page ;;
+        *) echo "usage: $0 [--training] [--page]" >&2; exit 2 ;;
+    esac
+done
 [ "$(id -u)" = 0 ] || { echo "$0: run it as root" >&2; exit 1; }
 python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     { echo "$0: needs Python 3.11 or newer with venv: apt install python3-venv" >&2; exit 1; }
@@ -32,6 +36,7 @@ if [ $training ]; then
 fi
 $pip --no-deps --no-build-isolation --force-reinstall "$here"
 install -D -m 0644 "$here/docs/service.md" $home/share/doc/hourhand/service.md
+install -D -m 0644 "$here/docs/page.md" $home/share/doc/hourhand/page.md
 ln -sf $home/bin/hourhand $home/bin/hourhand-train /usr/local/bin/
 
 echo "the user: hourhand"
@@ -61,10 +66,11 @@ else
 fi
 
 echo "the units: /etc/systemd/system"
-for unit in hourhand.service hourhand-failure@.service ${training:+hourhand-refresh.service hourhand-refresh.timer}; do
+for unit in hourhand.service hourhand-failure@.service ${training:+hourhand-refresh.service hourhand-refresh.timer} \
+    ${page:+hourhand-serve.service}; do
     install -m 0644 "$here/systemd/$unit" /etc/systemd/system/
 done
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
 fi
-echo "done; start it with: systemctl enable --now hourhand${training:+ hourhand-refresh.timer}"
+echo "done; start it with: systemctl enable --now hourhand${training:+ hourhand-refresh.timer}${page:+ hourhand-serve}"

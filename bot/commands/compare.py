@@ -71,7 +71,7 @@ def call(parsed_args: Namespace) -> int:
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         histories = read_histories(connection, main, parsed_args.account)
-        aligned, left_out = align_histories(connection, histories, keep_all=bool(parsed_args.account))
+        aligned, left_out = align_histories(histories, keep_all=bool(parsed_args.account))
         statistics = [account_statistics(history) for history in aligned]
     ledger.close()
     if not statistics:
@@ -116,8 +116,8 @@ def _pool(parsed_args: Namespace, settings: Settings) -> int:
     if parsed_args.json:
         print_result(found, as_json=True)
         return 0
-    span = f"{utc(found['first'])} to {utc(found['last'])}"
-    print(f"{found['markets']} markets together, {found['hours']:,} bars ({found['years']:.2f} years), {span}")
+    print(f"{found['markets']} markets together, {found['hours']:,} bars ({found['years']:.2f} years)")
+    print(f"{utc(found['first'])} to {utc(found['last'])}")
     rows = [[row["account"], row["market"], row["bars"], *_interval(row["timing"])] for row in found["accounts"]]
     rows.append(["all together", None, found["hours"], *_interval(found["pooled"])])
     print_table(["account", "market", "bars", "over mix", "95 % from", "to"], rows, optional=("market",))
@@ -125,10 +125,8 @@ def _pool(parsed_args: Namespace, settings: Settings) -> int:
     if needed is None:
         print("nothing varies yet, so there is no saying how long it takes to see an effect")
     else:
-        print(
-            f"at this pace a timing of {effect:g} a year is told from nothing (at 95 %, four times in five) after "
-            f"{needed:.1f} years: {max(needed - found['years'], 0.0):.1f} to go"
-        )
+        print(f"at this pace a timing of {effect:g} a year is told from nothing after {needed:.1f} years")
+        print(f"(at 95 %, four times in five): {max(needed - found['years'], 0.0):.1f} to go")
     return 0
 
 

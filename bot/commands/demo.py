@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from bot.commands.serve import require_web
 from bot.console import add_config, add_json, print_result
 from bot.demo import Narrator, Scenario, ended_by_signals, run_demo
 from bot.errors import UsageError
@@ -28,12 +29,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the ledger, and settings to look at it, in this folder"
     )
+    parser.add_argument("--page", action="store_true", help="open the page beside it, to watch it trade (extra web)")
     parser.add_argument("--markets", type=int, default=1, metavar="N", help="trade so many markets in one daemon (1)")
     parser.epilog = (
         "No network, no money, nothing left behind: an exchange on this machine with generated prices, and the daemon\n"
         "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses policy.mode, and\n"
         "policy.model where that is another than the shipped one, which trades a few times a year: here a rule that\n"
-        "trades at random takes its place.\n\nexample: hourhand demo --keep demo"
+        "trades at random takes its place.\n\nexample: hourhand demo --page\n         hourhand demo --keep demo"
     )
 
 
@@ -44,10 +46,13 @@ def call(parsed_args: Namespace) -> int:
         settings = replace(settings, policy=replace(settings.policy, model=_BUSY))
     if not 1 <= parsed_args.markets <= _MOST_MARKETS:
         raise UsageError(f"demo: --markets is 1 to {_MOST_MARKETS}")
+    if parsed_args.page:
+        require_web()
     narrator = Narrator(sys.stderr if parsed_args.json else sys.stdout)
     started = time.monotonic()
     with _folder(parsed_args.keep) as folder, ended_by_signals():
-        result = run_demo(folder, settings, narrator, Scenario(markets=parsed_args.markets))
+        scenario = Scenario(markets=parsed_args.markets)
+        result = run_demo(folder, settings, narrator, scenario, with_page=parsed_args.page)
     result |= {"seconds": round(time.monotonic() - started, 1), "ledger": str(folder) if parsed_args.keep else None}
     narrator.conclude(result, parsed_args.keep)
     if parsed_args.json:

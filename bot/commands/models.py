@@ -10,11 +10,10 @@ import msgspec
 
 from bot.clock import Clock, utc
 from bot.console import add_config, add_json, print_result, print_table, read_settings
-from bot.errors import LedgerError, ModelError
+from bot.errors import LedgerError
 from bot.ledger import model_performance, open_reader, reading
 from bot.model import (
     Pointer,
-    describe,
     load_model,
     manifest_of,
     named_model,
@@ -62,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Do one thing to the registry, the folder that `policy.model` points into."""
     settings, clock = read_settings(parsed_args)
-    pointer = registry.require_registry(settings.policy.model)
+    pointer = Path(settings.policy.model)
     provide_shipped(pointer)
     if parsed_args.action in ("show", "promote", "shadow", "unshadow"):
         parsed_args.model = registry.find_model_id(pointer, parsed_args.model)
@@ -71,19 +70,10 @@ def call(parsed_args: Namespace) -> int:
 
 
 def _list(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
-    path = Path(settings.policy.model)
-    pointer = read_pointer(path) if path.is_file() else None
-    current, shadows = (pointer.model_id, pointer.shadows) if pointer else (None, ())
-    rows = []
-    for model_id in registry.model_ids(path):
-        try:
-            model = registry.load_published(path, model_id)
-            trained, problem = manifest_of(model).training.get("algorithm") or describe(model), None
-        except ModelError as error:
-            trained, problem = None, str(error)
-        role = "current" if model_id == current else "shadow" if model_id in shadows else ""
-        since = utc(pointer.since) if pointer and model_id == current and pointer.since else None
-        rows.append({"model_id": model_id, "role": role, "since": since, "trained": trained, "problem": problem})
+    rows = registry.list_models(Path(settings.policy.model))
+    for row in rows:
+        row["since"] = utc(row["since"]) if row["since"] else None
+    current = next((row["model_id"] for row in rows if row["role"] == "current"), None)
     not_copied = sorted(set(shipped_ids()) - {row["model_id"] for row in rows})  # of a newer version of hourhand
     empty = {"since": None, "trained": None, "problem": None}
     rows += [{"model_id": model_id, "role": "shipped", **empty} for model_id in not_copied]

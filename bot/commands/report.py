@@ -30,15 +30,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def call(parsed_args: Namespace) -> int:
     """Write the page."""
-    settings, _ = read_settings(parsed_args)
+    settings, clock = read_settings(parsed_args)
     ledger = open_reader(settings.ledger.url)
     with ledger.reading() as connection:
         histories = read_histories(connection, market_name(parsed_args, settings), parsed_args.account)
-        aligned, left_out = align_histories(connection, histories)
+        aligned, left_out = align_histories(histories)
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
     ledger.close()
-    text = render_page(histories, aligned, events, left_out).encode()
+    text = render_page(histories, aligned, events, clock.now(), left_out).encode()
     try:
         parsed_args.out.write_bytes(text)
     except OSError as error:

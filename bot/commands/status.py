@@ -47,7 +47,7 @@ def _print(accounts: list[dict[str, Any]], *, in_use: bool) -> None:
     summary, others = accounts[0], [other["account"] for other in accounts[1:]]
     if summary["bar_time"] is None:
         next_step = "a daemon is running" if in_use else "`hourhand run` starts it"
-        print(f"account {printable(summary['account'])} has not decided a bar yet; {next_step}")
+        print(printable(f"account {summary['account']} has not decided a bar yet; {next_step}"))
         if others:
             print(printable(f"other accounts: {', '.join(others)}"))
         return

@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,6 +45,31 @@ def ended_by_signals() -> Iterator[None]:
 def _end_if_asked() -> None:
     if _asked_to_end.is_set():
         raise KeyboardInterrupt
+
+
+def wait_for_signal() -> None:
+    """Until SIGINT or SIGTERM comes, in a block of `ended_by_signals`; what follows then goes on."""
+    _asked_to_end.wait()
+    _asked_to_end.clear()
+
+
+@contextmanager
+def served_page(config: Path, clock: str) -> Iterator[str]:
+    """`hourhand serve` in a process of its own on a free port of this machine; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "bot", "serve", "--config", str(config), "--port", str(port)],
+        env=_environment(clock),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is the demo's to handle
+    )
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def call(*arguments: str, config: Path, clock: str) -> "subprocess.CompletedProcess[str]":

@@ -4,6 +4,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 from bot.demo.chart import chart
 from bot.demo.narrator import Narrator
-from bot.demo.processes import call, timed_doctor
+from bot.demo.processes import call, served_page, timed_doctor, wait_for_signal
 from bot.demo.scenario import ACCOUNT, HOUR, Sandbox, Scenario, ScenarioResult, open_sandbox, run_scenario
 from bot.errors import HourhandError
 from bot.ledger import open_reader, reading, tables
@@ -21,12 +22,15 @@ from bot.trading import MISSED, SYNTHETIC, Decision
 _TRADES_SHOWN = 6
 
 
-def run_demo(folder: Path, settings: Settings, narrator: Narrator, scenario: Scenario) -> dict[str, Any]:
+def run_demo(
+    folder: Path, settings: Settings, narrator: Narrator, scenario: Scenario, *, with_page: bool = False
+) -> dict[str, Any]:
     """Run the demo in `folder`, show what came of it, and return it: numbers, and `checks`, each true or false.
+    `with_page` serves the page meanwhile, and afterwards until Ctrl-C.
 
     Raises HourhandError where it could not be run to its end.
     """
-    with open_sandbox(folder, settings, scenario) as sandbox:
+    with open_sandbox(folder, settings, scenario) as sandbox, ExitStack() as stack:
         symbols = f" of {scenario.markets} markets" if scenario.markets > 1 else ""
         narrator.tell(f"An exchange opens on this machine: generated prices{symbols} at {sandbox.exchange.url}.")
         seconds = timed_doctor(sandbox.config, sandbox.still_clock)
@@ -35,6 +39,9 @@ def run_demo(folder: Path, settings: Settings, narrator: Narrator, scenario: Sce
         narrator.tell(
             f"The daemon starts. Its clock runs {speed:,.0f} times too fast: {speed / HOUR:.0f} bars a second."
         )
+        address = stack.enter_context(served_page(sandbox.config, sandbox.clock_text)) if with_page else ""
+        if with_page:
+            narrator.tell(f"The page is open at {address}: leave it open, and watch the bars arrive.")
         narrator.header()
         result = run_scenario(sandbox, narrator.tell, narrator.line)
         narrator.tell("Two weeks are over.")
@@ -47,6 +54,9 @@ def run_demo(folder: Path, settings: Settings, narrator: Narrator, scenario: Sce
         verdict = json.loads(_output(sandbox, "verify", "--json"))
         narrator.command("verify", "".join(f"{name:<13}{verdict[name]}\n" for name in ("bars", "differences")))
         others = _bar_times(sandbox.ledger_url)
+        if with_page:
+            narrator.tell(f"The page stays open at {address} until Ctrl-C.")
+            wait_for_signal()
     return summary(scenario, result, decisions, fills, verdict["differences"], others)
 
 

@@ -100,7 +100,8 @@ def open_sandbox(folder: Path, base: Settings, scenario: Scenario) -> Iterator[S
         if registry.is_path(model):
             pointer = Path(model)
             is_missing = is_default_pointer(pointer) and not pointer.exists()
-            model = str(SHIPPED_POINTER if is_missing else pointer.resolve())
+            named = SHIPPED_POINTER if is_missing else pointer
+            model = str(registry.resolve_model(named).resolve())  # not its pointer, nor the pauses beside it
         config.write_text(
             f"[exchange]\nbase_url = {json.dumps(exchange.url)}\n\n"
             f"[policy]\nmodel = {json.dumps(model)}\nmode = {json.dumps(base.policy.mode)}\n\n"

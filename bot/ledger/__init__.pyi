@@ -1,4 +1,5 @@
 from . import accounts as accounts
+from . import pages as pages
 from . import reading as reading
 from . import tables as tables
 from .accounts import SMALL_FILL as SMALL_FILL
@@ -11,6 +12,8 @@ from .accounts import read_terms as read_terms
 from .backups import backup as backup
 from .backups import continues as continues
 from .backups import restore as restore
+from .columns import AccountColumns as AccountColumns
+from .columns import read_columns as read_columns
 from .engines import parse_url as parse_url
 from .practice import check_practice as check_practice
 from .practice import mark_practice as mark_practice
@@ -20,6 +23,7 @@ from .reading import StoredDecision as StoredDecision
 from .reading import StoredState as StoredState
 from .reading import first_bar as first_bar
 from .reading import holds as holds
+from .reading import is_paused as is_paused
 from .reading import new_revisions as new_revisions
 from .reading import newest_bar as newest_bar
 from .reading import newest_link as newest_link

@@ -14,9 +14,9 @@ from bot.ledger.reading import StoredDecision
 from bot.ledger.resume import warm_up_from_ledger
 from bot.market import Candle
 from bot.model import Model, parse_model
-from bot.trading import CLOCK, MINIMUM, MISSED, POLICY, SYNTHETIC, AccountTerms, Fill, Quote, State, Trader
+from bot.trading import CLOCK, MINIMUM, MISSED, PAUSED, POLICY, SYNTHETIC, AccountTerms, Fill, Quote, State, Trader
 
-REASONS: Final = frozenset({POLICY, MINIMUM, SYNTHETIC, MISSED, CLOCK})
+REASONS: Final = frozenset({POLICY, MINIMUM, SYNTHETIC, MISSED, CLOCK, PAUSED})
 _MEMORY_TOLERANCE: Final = 1e-9  # two machines' arithmetic may differ in the last bits of a hidden state
 
 Report = Callable[[str], None]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from bot.ledger import tables
 from bot.market import Candle
 from bot.model import Array
-from bot.trading import Decision, Fill
+from bot.trading import PAUSED, SYNTHETIC, Decision, Fill
 
 _NEVER: Final = 2**62
 
@@ -42,6 +42,15 @@ def newest_link(connection: Connection, account: str) -> str | None:
     return connection.execute(
         select(d.chain).where(d.account == account).order_by(d.bar_time.desc()).limit(1)
     ).scalar_one_or_none()
+
+
+def is_paused(connection: Connection, account: str) -> bool:
+    """Whether the account's newest bar was not traded on because it was paused. Bars that the exchange did not have
+    say nothing of it.
+    """
+    d = tables.decisions.c
+    newest = select(d.reason).where(d.account == account, d.reason != SYNTHETIC).order_by(d.bar_time.desc()).limit(1)
+    return connection.execute(newest).scalar_one_or_none() == PAUSED
 
 
 def holds(connection: Connection, link: str) -> bool:
@@ -108,11 +117,13 @@ def read_decisions(connection: Connection, account: str, first: int = 0, end: in
         yield StoredDecision(Decision(*row[:n]), *row[n:])
 
 
-def read_fills(connection: Connection, account: str) -> dict[int, Fill]:
-    """The account's fills by bar time."""
+def read_fills(connection: Connection, account: str, first: int = 0, end: int = _NEVER) -> dict[int, Fill]:
+    """The account's fills with first <= bar_time < end by bar time, in order of time."""
     f = tables.fills.c
-    rows = connection.execute(select(*(f[name] for name in Fill._fields)).where(f.account == account))
-    return {row[0]: Fill(*row) for row in rows}
+    query = select(*(f[name] for name in Fill._fields)).where(
+        f.account == account, f.bar_time >= first, f.bar_time < end
+    )
+    return {row[0]: Fill(*row) for row in connection.execute(query.order_by(f.bar_time))}
 
 
 def read_events(connection: Connection, kind: str) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
 from . import features as features
+from . import pauses as pauses
 from . import registry as registry
 from .actions import ACTIONS as ACTIONS
 from .actions import BUY as BUY

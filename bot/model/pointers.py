@@ -56,16 +56,21 @@ def read_pointer(path: Path) -> Pointer:
 
 def write(path: Path, pointer: Pointer) -> None:
     """Replace the pointer, whole or not at all. Raises ModelError where it cannot be written."""
+    write_whole(path, msgspec.json.format(msgspec.json.encode(pointer), indent=2))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a small file of the registry, whole or not at all. Raises ModelError where it cannot be written."""
     temporary = path.with_name(f".{path.name}.new")  # what a kill leaves is overwritten by the next
     try:
         with temporary.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(pointer), indent=2) + b"\n")
+            file.write(content + b"\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise ModelError(f"the pointer {path} could not be written: {error}; the one before stays") from error
+        raise ModelError(f"{path} could not be written: {error}; the one before stays") from error
 
 
 def save_published(model: Model, folder: Path) -> None:

@@ -5,7 +5,7 @@ The pointer is `policy.model`, by default `models/current`.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -77,6 +77,26 @@ def find_model_id(pointer: Path, prefix: str) -> str:
     if not found:
         raise ModelError(f"{pointer.parent} has no model {prefix!r}; it has {', '.join(known) or 'none'}")
     return found[0]
+
+
+def list_models(pointer: Path) -> list[dict[str, Any]]:
+    """A row for each model of the registry: `model_id`, `role` (`current`, `shadow` or empty), `since` when it is
+    current in Unix seconds, the algorithm that `trained` it, and the `problem` of one that cannot be used.
+    """
+    content = read_pointer(pointer) if pointer.is_file() else None
+    rows = []
+    for model_id in model_ids(pointer):
+        try:
+            model = load_published(pointer, model_id)
+            trained, problem = manifest.manifest_of(model).training.get("algorithm") or manifest.describe(model), None
+        except ModelError as error:
+            trained, problem = None, str(error)
+        current = content is not None and model_id == content.model_id
+        shadow = content is not None and model_id in content.shadows
+        since = content.since if content is not None and current and content.since else None
+        role = "current" if current else "shadow" if shadow else ""
+        rows.append({"model_id": model_id, "role": role, "since": since, "trained": trained, "problem": problem})
+    return rows
 
 
 def load_published(pointer: Path, model_id: str) -> Model:

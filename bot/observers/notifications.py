@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bot.clock import Clock, utc
+from bot.console import format_cell
 from bot.errors import LedgerError, UsageError
 from bot.extras import missing_extra
 from bot.ledger import newest_link, open_reader, reading
@@ -57,6 +58,8 @@ _TROUBLE: Final = {
     "gap": "hours that the exchange does not have",
     "revision": "the exchange changed a candle that was decided",
     "model_swapped": "another model decides",
+    "paused": "paused",
+    "resumed": "resumed",
     "model_rejected": "a model was refused, the one before trades on",
     "settings_rejected": "the settings were refused, those before hold",
     "market_rejected": "a market was refused",
@@ -247,7 +250,7 @@ def fill_line(fill: Fill, decision: Decision) -> str:
     """A trade for people."""
     verb = "bought" if fill.side == "buy" else "sold"
     return (
-        f"{utc(fill.bar_time)} {verb} {fill.amount:.8f} at {fill.price:,.2f} for {fill.cost:,.2f} "
+        f"{utc(fill.bar_time)} {verb} {fill.amount:.8f} at {format_cell(fill.price)} for {fill.cost:,.2f} "
         f"(commission {fill.commission:,.2f}); value {decision.value:,.2f}, {_excess(decision)}"
     )
 

@@ -1,7 +1,6 @@
-"""What an account did bar by bar, as arrays, and the statistics of it: one definition for page and table."""
+"""What an account did bar by bar, as arrays, and the statistics of it: one definition for page, table and API."""
 
 from collections.abc import Sequence
-from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,11 +8,15 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from bot.errors import UsageError
-from bot.ledger import accounts, reading, tables
-from bot.model import Array, training_span
+from bot.ledger import accounts, tables
+from bot.model import Array
+from bot.report.records import AccountRecord, cut_record, read_record
+from bot.report.statistics import drawdowns, log_return, sharpe
+from bot.report.trades import trades
 from bot.trading import MINIMUM, POLICY, SYNTHETIC, AccountTerms, Fill
 
 _TINY = float(np.finfo(float).tiny)
+_YEAR = 365 * 86_400  # seconds
 
 
 class AccountHistory(NamedTuple):
@@ -27,6 +30,7 @@ class AccountHistory(NamedTuple):
     the ledger has it.
     """
 
+    record: AccountRecord
     terms: AccountTerms
     bar_times: NDArray[np.int64]
     closes: Array
@@ -68,55 +72,59 @@ def account_names(connection: Connection, first: str) -> list[str]:
 def read_history(connection: Connection, account: str, first: int = 0, end: int = 2**62) -> AccountHistory:
     """The account's bars with first <= bar_time < end. Raises UsageError where there are none."""
     terms = accounts.read_terms(connection, account)
-    d = [stored.decision for stored in reading.read_decisions(connection, account, first, end)] if terms else []
-    if terms is None or not d:
+    record = read_record(connection, terms, first, end) if terms else None
+    if record is None:
         raise UsageError(f"account {account!r} has not decided a bar there: `hourhand status --account` shows its bars")
-    candles = reading.read_candles_between(connection, terms.market, d[0].bar_time, d[-1].bar_time + 1)
-    closes = np.array([candle.close for candle in candles])
-    earlier = list(reading.read_decisions(connection, account, d[0].bar_time - terms.bar, d[0].bar_time))
-    held = earlier[0].decision if earlier else None
-    balance, stocks = (held.balance, held.stocks) if held else (terms.rules.initial_balance, terms.rules.initial_stocks)
-    fills = {t: fill for t, fill in reading.read_fills(connection, account).items() if first <= t < end}
-    values = np.array([row.value for row in d])
-    coins = np.array([row.stocks for row in d])
-    before = np.array([balance, *(row.balance for row in d[:-1])]) + np.array([stocks, *coins[:-1]]) * closes
-    moved, paid, slipped = np.zeros((3, len(d)))
-    for place, row in enumerate(d):
-        fill = fills.get(row.bar_time)
-        if fill is not None:
-            moved[place] = fill.cost if fill.side == "buy" else fill.amount * closes[place]
-            paid[place] = fill.commission
-            slipped[place] = (fill.price - closes[place]) * (1 if fill.side == "buy" else -1) * fill.amount
+    return history_of(record)
+
+
+def history_of(record: AccountRecord) -> AccountHistory:
+    """The account's history, worked out from its rows."""
+    c, closes = record.columns, record.columns.candles[:, 3]
+    balances = np.concatenate([[record.held[0]], c.balances[:-1]])
+    stocks = np.concatenate([[record.held[1]], c.stocks[:-1]])
+    before = balances + stocks * closes
+    moved, paid, slipped = np.zeros((3, len(closes)))
+    if record.fills:
+        fills = list(record.fills.values())
+        price, amount, cost, commission = np.array([fill[2:6] for fill in fills]).T
+        bought = np.array([fill.side == "buy" for fill in fills])
+        at = np.searchsorted(c.bar_times, np.fromiter(record.fills, np.int64))
+        moved[at] = np.where(bought, cost, amount * closes[at])
+        paid[at] = commission
+        slipped[at] = (price - closes[at]) * np.where(bought, 1, -1) * amount
     return AccountHistory(
-        terms,
-        np.array([row.bar_time for row in d]),
+        record,
+        record.terms,
+        c.bar_times,
         closes,
-        np.concatenate([before[:1], values[1:]]),
-        np.array([row.hold_value for row in d]),
-        coins * closes / np.maximum(values, _TINY),
-        np.array([[row.p_hold, row.p_buy, row.p_sell] for row in d]),
+        np.concatenate([before[:1], c.values[1:]]),
+        c.hold_values,
+        c.stocks * closes / np.maximum(c.values, _TINY),
+        c.probabilities,
         moved / np.maximum(before, _TINY),
         paid,
         slipped,
-        [row.reason for row in d],
-        [row.model_id for row in d],
-        _in_sample(connection, [(row.model_id, row.bar_time) for row in d]),
-        fills,
-        float(values[-1]),
+        c.reasons,
+        c.models,
+        _in_sample(record),
+        record.fills,
+        float(c.values[-1]),
     )
 
 
-def _in_sample(connection: Connection, bars: Sequence[tuple[str, int]]) -> NDArray[np.bool_]:
-    """Whether each (model_id, bar_time) lies in the span that the model learned from."""
-    m = tables.models.c
-    rows = connection.execute(select(m.model_id, m.manifest).where(m.model_id.in_({model_id for model_id, _ in bars})))
-    spans = {model_id: training_span(manifest) for model_id, manifest in rows}
-    found = [(spans.get(model_id), bar_time) for model_id, bar_time in bars]
-    return np.array([span is not None and span[0] <= bar_time <= span[1] for span, bar_time in found])
+def _in_sample(record: AccountRecord) -> NDArray[np.bool_]:
+    """Whether each bar lies in the span that its model learned from."""
+    times, models = record.columns.bar_times, np.array(record.columns.models)
+    found = np.zeros(len(times), np.bool_)
+    for model_id, span in record.spans.items():
+        if span is not None:
+            found |= (models == model_id) & (times >= span[0]) & (times <= span[1])
+    return found
 
 
 def align_histories(
-    connection: Connection, whole: Sequence[AccountHistory], *, keep_all: bool = False
+    whole: Sequence[AccountHistory], *, keep_all: bool = False
 ) -> tuple[list[AccountHistory], list[str]]:
     """The histories cut to the hours that all of them have, none where there are no such hours; and the names of those
     that were left out.
@@ -139,11 +147,10 @@ def align_histories(
         return [], left_out
     first = max(int(history.bar_times[0]) for history in kept)
     last = min(int(history.bar_times[-1]) for history in kept)
+    spans = [(int(history.bar_times[0]), int(history.bar_times[-1])) for history in kept]
     return [
-        history
-        if (history.bar_times[0], history.bar_times[-1]) == (first, last)
-        else read_history(connection, history.terms.name, first, last + 1)
-        for history in kept
+        history if span == (first, last) else history_of(cut_record(history.record, first, last + 1))
+        for history, span in zip(kept, spans, strict=True)
     ], left_out
 
 
@@ -174,26 +181,17 @@ def constant_mix(start: float, closes: Array, share: float) -> Array:
     return grown
 
 
-def drawdowns(values: Array) -> Array:
-    """How far each value (n, ...) lies below the highest before it, as a part of that: (n, ...), 0 or more."""
-    below: Array = 1 - values / np.maximum(np.maximum.accumulate(values, axis=0), _TINY)
-    return below
-
-
-def log_return(values: Array) -> float | None:
-    """Natural logarithm of last over first, None where one of them is not positive."""
-    first, last = float(values[0]), float(values[-1])
-    return log(last / first) if first > 0 and last > 0 else None
-
-
 def account_statistics(history: AccountHistory) -> dict[str, Any]:
     """The account in numbers; returns are total natural logarithms over the span, not annualised.
 
     `excess` is value less hold_value in quote; `excess_log_return` the log return less that of holding,
     `timing_log_return` less that of the constant mix; `turnover` the value traded in multiples of the account's.
-    `missed` counts the bars that were observed and not traded on, because they came too late or the clock was off,
-    `synthetic` those that the exchange did not have.
+    `sharpe` is annualised; `best_trade` and `worst_trade` are the largest profit and loss of a sale against the average
+    price, None where nothing was sold. `missed` counts the bars that were observed and not traded on, because they came
+    too late, the clock was off or the account was paused, `synthetic` those that the exchange did not have.
     """
+    bars_a_year = _YEAR / history.terms.bar
+    profits = [trade.profit for trade in trades(history.record, history.traded) if trade.profit is not None]
     mine, hold, mixed = log_return(history.values), log_return(history.holds), log_return(mix(history))
     return {
         "account": history.terms.name,
@@ -208,10 +206,15 @@ def account_statistics(history: AccountHistory) -> dict[str, Any]:
         "constant_mix_log_return": mixed,
         "excess_log_return": _less(mine, hold),
         "timing_log_return": _less(mine, mixed),
+        "sharpe": sharpe(history.values, bars_a_year),
+        "hold_sharpe": sharpe(history.holds, bars_a_year),
+        "constant_mix_sharpe": sharpe(mix(history), bars_a_year),
         "max_drawdown": float(drawdowns(history.values).max()),
         "hold_max_drawdown": float(drawdowns(history.holds).max()),
         "exposure": exposure(history),
         "trades": len(history.fills),
+        "best_trade": max(profits, default=None),
+        "worst_trade": min(profits, default=None),
         "turnover": float(history.traded.sum()),
         "commission": float(history.commissions.sum()),
         "slippage": float(history.slippages.sum()),

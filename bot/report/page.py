@@ -4,13 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from bot.model import in_sample_warning
 from bot.report.charts import Dots, Line, Marks, Panel, chart, means, stretches
+from bot.report.comparison import compare_accounts, comparison_table
 from bot.report.formatting import (
     ahead,
     change,
@@ -20,19 +20,26 @@ from bot.report.formatting import (
     percent,
     percents,
     plain,
+    ratio,
     short,
     signed,
     table,
     when,
 )
-from bot.report.history import AccountHistory, account_statistics, drawdowns, exposure, mix, months, swaps
+from bot.report.history import AccountHistory, account_statistics, exposure, mix, months, swaps
+from bot.report.sheet import Tile, definitions, sheet, tiles
+from bot.report.statistics import drawdowns
+from bot.report.trades import small_trades
 from bot.trading import MINIMUM, POLICY
 
 _COLOURS: Final = 8
 _EVENTS_SHOWN: Final = 40
+_DOTS: Final = 80  # of each side
 _SHOWN_KINDS: Final = (
     "model_swapped",
     "model_rejected",
+    "paused",
+    "resumed",
     "gap",
     "revision",
     "suspect",
@@ -48,6 +55,10 @@ _DEFINITIONS: Final = {
     "Return": "last value over first, less 1, over the span shown; not annualised. Ahead of holding, or of the mix: "
     "the account's value over theirs, less 1, both from the same start.",
     "Log return": "the natural logarithm of last value over first; over hold and over mix are differences of two such.",
+    "Sharpe ratio": "mean over standard deviation of the bars' simple returns, annualised with 365 days; no risk-free "
+    "rate.",
+    "Best and worst trade": "of the sales: what one brought over the average price of the coins sold, commission taken "
+    "off.",
     "Drawdown": "how far a value lies below the highest before it, as a part of that.",
     "Share in coins": "coins at the close, as a part of the value, after the action; exposure is its mean.",
     "Turnover": "value bought and sold as a multiple of the account's value, summed over the bars.",
@@ -56,8 +67,8 @@ _DEFINITIONS: Final = {
     "Probabilities": "what the policy gave to hold, buy and sell, means of short stretches of time.",
     "In sample": "bars among the candles that the model learned from: what it did there does not show how it does on "
     "new ones.",
-    "Not traded on": "hours that the exchange did not have (synthetic), or that came too late (missed, clock): the "
-    "policy sees them, the account does nothing.",
+    "Not traded on": "hours that the exchange did not have (synthetic), that came too late (missed, clock), or in a "
+    "pause: the policy sees them, the account does nothing.",
 }
 
 
@@ -73,41 +84,30 @@ def render_page(
     histories: Sequence[AccountHistory],
     aligned: Sequence[AccountHistory],
     events: Sequence[Event],
+    now: float,
     left_out: Sequence[str] = (),
 ) -> str:
-    """The page for accounts, the main one first. `aligned` is these accounts but for those `left_out` over the hours
-    that they all decided; it is shown where there are several.
+    """The page for accounts, the main one first, made at `now` (Unix seconds). `aligned` is these accounts but for
+    those `left_out` over the hours that they all decided; it is shown where there are several.
     """
     main = histories[0]
     exchange, symbol, bar = _market(main)
-    title = f"{main.terms.name} on {symbol}"
     several = len(histories) > 1
     span = f"{when(main.bar_times[0])} to {when(main.bar_times[-1])} UTC, {len(main.bar_times):,} bars"
     about = f"Paper trading by hourhand on {exchange}, bars of {bar}, {span}. Amounts in {_units(main)[0]}."
-    parts = [f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)}</p></header>']
-    if len(aligned) > 1:
-        parts.append(_beside(aligned))
-    if left_out:
-        names = ", ".join(left_out)
-        parts.append(f'<p class="soft">Not side by side, for too few hours in common: {escape(names)}.</p>')
+    parts = []
     for place, history in enumerate(histories):
         body = _account(history)
         head = f"Account {escape(history.terms.name)}"
         opened = " open" if place == 0 else ""
         parts.append(f"<details{opened}><summary>{head}</summary>{body}</details>" if several else body)
-    parts += [_events(events), "<h2>How the figures are defined</h2><dl>"]
-    parts += [f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _DEFINITIONS.items()]
-    return document(title, f"{''.join(parts)}</dl>")
-
-
-def document(title: str, body: str) -> str:
-    """A page of HTML that needs nothing else, in the style of the report. `body` is HTML, `title` is text."""
-    style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
-    )
+    if len(aligned) > 1:
+        parts.append(_beside(aligned))
+    if left_out:
+        names = ", ".join(left_out)
+        parts.append(f'<p class="soft">Not side by side, for too few hours in common: {escape(names)}.</p>')
+    parts += [_events(events), definitions(_DEFINITIONS)]
+    return sheet(f"{main.terms.name} on {symbol}", about, now, parts)
 
 
 def _units(history: AccountHistory) -> tuple[str, str]:
@@ -130,23 +130,14 @@ def _beside(aligned: Sequence[AccountHistory]) -> str:
     ]
     hold = Line("holding", 100 * aligned[0].holds / max(aligned[0].holds[0], 1e-300), "hold dashed")
     figure = chart(
-        "Accounts side by side",
-        "Value, 100 at the first hour that all of them decided",
+        "Value of each",
+        "100 at the first hour that all of them decided",
         aligned[0].bar_times,
         [Panel([*lines, hold], plain, height=320)],
         Marks(in_sample=stretches(np.any([history.in_sample for history in aligned], axis=0))),
     )
-    rows = []
-    for history in aligned:
-        f = account_statistics(history)
-        returns = [signed(f[name], 4) for name in ("log_return", "excess_log_return", "timing_log_return")]
-        shares = [percent(f[name]) for name in ("max_drawdown", "exposure")]
-        rest = [f"{f['trades']:,}", f"{f['turnover']:,.1f}", money(f["commission"]), money(f["value"])]
-        rows.append([f["account"], *returns, *shares, *rest, f"{f['in_sample_bars']:,}", f["models"][-1]])
-    f = account_statistics(aligned[0])
-    rows.append(["holding", signed(f["hold_log_return"], 4), "", "", percent(f["hold_max_drawdown"]), *[""] * 7])
-    head = ("account", "log return", "over hold", "over mix", "drawdown", "exposure", "trades", "turnover")
-    return f"<section>{figure}{table((*head, 'commission', 'value', 'bars in sample', 'newest model'), rows)}</section>"
+    compared = comparison_table(compare_accounts(aligned))
+    return f"<section><h2>Side by side</h2>{compared}{figure}</section>"
 
 
 def _style(place: int) -> str:
@@ -162,30 +153,26 @@ def _account(history: AccountHistory) -> str:
 
 
 def _tiles(history: AccountHistory) -> str:
-    f = account_statistics(history)
-    mixed = mix(history)
-    tiles = [
-        ("Value", money(f["value"]), f"holding {money(f['hold_value'])}", ""),
-        ("Excess over holding", signed(f["excess"], 2), ahead(history.values, history.holds), mood(f["excess"])),
-        (
-            "Over the constant mix",
-            signed(f["value"] - mixed[-1], 2),
-            ahead(history.values, mixed),
-            mood(f["value"] - mixed[-1]),
-        ),
-        ("Return", change(history.values), f"holding {change(history.holds)}", ""),
-        ("Deepest drawdown", percent(f["max_drawdown"]), f"holding {percent(f['hold_max_drawdown'])}", ""),
-        ("Mean share in coins", percent(f["exposure"]), f"now {percent(float(history.shares[-1]))}", ""),
-        ("Trades", f"{f['trades']:,}", f"turnover {f['turnover']:,.1f} times", ""),
-        ("Commission", money(f["commission"]), f"slippage {money(f['slippage'])}", ""),
-    ]
-    return (
-        '<div class="tiles">'
-        + "".join(
-            f'<div class="tile"><span>{name}</span><b class="{colour}">{big}</b><small>{small}</small></div>'
-            for name, big, small, colour in tiles
-        )
-        + "</div>"
+    f, mixed = account_statistics(history), mix(history)
+    over_hold, over_mix = ahead(history.values, history.holds), f["value"] - float(mixed[-1])
+    sharpes = f"holding {ratio(f['hold_sharpe'])}, mix {ratio(f['constant_mix_sharpe'])}"
+    drawdown = f"holding {percent(f['hold_max_drawdown'])}"
+    worst = f"the worst {signed(f['worst_trade'], 2)}, against the average price"
+    small = small_trades(history.fills)
+    trades = f"turnover {f['turnover']:,.1f} times" + (f", {small:,} below ten" if small else "")
+    return tiles(
+        [
+            Tile("Value", money(f["value"]), f"holding {money(f['hold_value'])}"),
+            Tile("Return", change(history.values), f"holding {change(history.holds)}, mix {change(mixed)}"),
+            Tile("Excess over holding", signed(f["excess"], 2), over_hold, mood(f["excess"])),
+            Tile("Over the constant mix", signed(over_mix, 2), ahead(history.values, mixed), mood(over_mix)),
+            Tile("Sharpe ratio", ratio(f["sharpe"]), sharpes),
+            Tile("Deepest drawdown", percent(f["max_drawdown"]), drawdown),
+            Tile("Mean share in coins", percent(f["exposure"]), f"now {percent(float(history.shares[-1]))}"),
+            Tile("Trades", f"{f['trades']:,}", trades),
+            Tile("Best trade", signed(f["best_trade"], 2), worst, mood(f["best_trade"] or 0.0)),
+            Tile("Commission", money(f["commission"]), f"slippage {money(f['slippage'])}"),
+        ]
     )
 
 
@@ -195,10 +182,7 @@ def _charts(history: AccountHistory) -> str:
     marks = Marks(swaps(history), untraded, stretches(history.in_sample))
     mixed, where = mix(history), {int(time): n for n, time in enumerate(history.bar_times)}
     sides = {side: [where[t] for t, fill in history.fills.items() if fill.side == side] for side in ("buy", "sell")}
-    dots = [
-        Dots(f"{side} ({len(at):,})", at, history.closes[at].tolist(), side, above=side == "sell")
-        for side, at in sides.items()
-    ]
+    dots = [_dots(history, side, at) for side, at in sides.items()]
     hold, buy, sell = (100 * means(column) for column in history.probabilities.T)
 
     def render(title: str, note: str, *panels: Panel) -> str:
@@ -261,6 +245,13 @@ def _charts(history: AccountHistory) -> str:
     return "".join(charts)
 
 
+def _dots(history: AccountHistory, side: str, at: Sequence[int]) -> Dots:
+    """The trades of one side; of many the largest alone, so that the price is still to be seen."""
+    shown = sorted(sorted(at, key=lambda place: -history.traded[place])[:_DOTS])
+    name = f"{side} ({len(at):,})" if len(shown) == len(at) else f"{side} (the largest {_DOTS} of {len(at):,})"
+    return Dots(name, shown, history.closes[shown].tolist(), side, above=side == "sell")
+
+
 def _months(history: AccountHistory) -> str:
     rows = []
     for row in months(history):
@@ -282,7 +273,7 @@ def _months(history: AccountHistory) -> str:
         "commission",
         "bars in sample",
     )
-    return f"<h3>Months</h3>{table(head, rows)}"
+    return f"<h3>Months</h3>{table(head, rows, '', 'Months')}"
 
 
 def _models(history: AccountHistory) -> str:
@@ -294,7 +285,7 @@ def _models(history: AccountHistory) -> str:
         rows.append([history.models[start], when(history.bar_times[start]), *bars, *returns])
     shown = rows[-_EVENTS_SHOWN:]
     head = "Models" if len(shown) == len(rows) else f"Models: the newest {len(shown)} of {len(rows)} stretches"
-    return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'in sample', 'account', 'holding'), shown)}"
+    return f"<h3>{head}</h3>{table(('model', 'from', 'bars', 'in sample', 'account', 'holding'), shown, '', 'Models')}"
 
 
 def _events(events: Sequence[Event]) -> str:
@@ -302,7 +293,7 @@ def _events(events: Sequence[Event]) -> str:
     shown = [event for event in events if event.kind in _SHOWN_KINDS]
     summary = ", ".join(f"{kind} {number:,}" for kind, number in sorted(counts.items())) or "none"
     rows = [[when(event.at), event.kind, _words(event.detail)] for event in reversed(shown[-_EVENTS_SHOWN:])]
-    listed = table(("at", "event", "what"), rows, "words") if rows else ""
+    listed = table(("at", "event", "what"), rows, "words", "Events") if rows else ""
     more = f" The newest {len(rows)} of those that matter:" if rows else ""
     return f"<h2>Events</h2><p class='soft'>All in the ledger: {escape(summary)}.{more}</p>{listed}"
 

@@ -11,10 +11,14 @@ from .markets import feeds_of as feeds_of
 from .once import Attempt as Attempt
 from .once import poll_once as poll_once
 from .once import raise_failures as raise_failures
+from .pauses import ask_to_pause as ask_to_pause
+from .pauses import ask_to_resume as ask_to_resume
+from .pauses import paused_accounts as paused_accounts
 from .poll import Poll as Poll
 from .poller import Poller as Poller
 from .replay import replay_candles as replay_candles
 from .traders import TraderWatcher as TraderWatcher
+from .traders import configured_accounts as configured_accounts
 from .traders import load_traders as load_traders
 from .traders import require_timeframe as require_timeframe
 from .waiter import Stopped as Stopped

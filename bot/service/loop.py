@@ -56,6 +56,7 @@ class Loop:
             if self._has_file():
                 for market in self.markets:
                     market.poller.check_clock()
+                    market.poller.pauses.accounts()  # says in the log what has been asked for
                 polled = self._advance()
                 if polled or min(self._seconds_left(polling=False)) > SWAP_SECONDS:
                     self._swap_models()

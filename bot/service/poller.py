@@ -8,14 +8,27 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from bot.clock import Clock, newest_closed, utc
+from bot.console import format_cell
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
+from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.waiter import Request
 from bot.service.watch import FeedWatch
 from bot.settings import Settings
-from bot.trading import CLOCK, MISSED, POLICY, SYNTHETIC, AccountState, DecidedBar, Quote, Trader, new_account_state
+from bot.trading import (
+    CLOCK,
+    MISSED,
+    PAUSED,
+    POLICY,
+    SYNTHETIC,
+    AccountState,
+    DecidedBar,
+    Quote,
+    Trader,
+    new_account_state,
+)
 
 _SPARE_BARS: Final = 24  # asked for beyond the warm-up, as the newest bars may be without a trade
 
@@ -59,6 +72,7 @@ class Poller:
         """
         self.schedule, self.clock, self.ledger, self.feed = settings.schedule, clock, ledger, feed
         self.observers, self.label = observers, label
+        self.pauses = PauseWatcher(pause_pointer(settings), is_quiet=label is not None)
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
         self.on_resume: Callable[[], object] = lambda: None  # called when the accounts were read anew in a poll
         self._watch = FeedWatch(clock, self.bar, self.note, label)
@@ -80,6 +94,7 @@ class Poller:
             for trader in traders:
                 check_name(connection, trader.terms.name)
             self.account_states = [resume_account(connection, trader, self._warmup_bars(trader)) for trader in traders]
+            self._paused = {t.terms.name for t in traders if reading.is_paused(connection, t.terms.name)}
         self.traders = list(traders)  # as they were given: an account with an initial share may not be opened yet
         self._in_sync = True
 
@@ -220,7 +235,13 @@ class Poller:
             reason = self._reason(candle)
             bar_quote = quote if reason == POLICY and self._is_young(candle) else None
             due = [index for index, bar_time in enumerate(decided) if bar_time < candle.bar_time]
-            bars = {index: _decided(states[index], candle, reason, bar_quote) for index in due}
+            paused = self.pauses.accounts() if reason != SYNTHETIC else frozenset()
+            bars = {
+                index: _decided(states[index], candle, PAUSED, None)
+                if states[index].trader.terms.name in paused
+                else _decided(states[index], candle, reason, bar_quote)
+                for index in due
+            }
             new = work.early if candle is work.todo[-1] else []
             new = [*new, candle] if candle.bar_time not in stored else new
             self._commit([states[index] for index in due], list(bars.values()), new, gaps)
@@ -245,11 +266,13 @@ class Poller:
         events += [
             ("model_swapped", detail) for detail in map(_swap_detail, account_states, bars) if detail is not None
         ]
+        pauses, paused = _pause_events(bars, self._paused)
+        events += pauses
         self._in_sync = False  # unknown until the commit has come back
         began = time.perf_counter()
         with self.ledger.writing() as connection:
             commit_bars(connection, candles, bars, [(self.clock.now(), *event) for event in events])
-        self._in_sync = True
+        self._in_sync, self._paused = True, paused
         self.observers.on_bar(bars, time.perf_counter() - began)
         for kind, detail in events:
             log.warning(kind, **detail)
@@ -293,10 +316,25 @@ def _swap_detail(account: AccountState, bar: DecidedBar) -> dict[str, Any] | Non
     }
 
 
+def _pause_events(bars: Sequence[DecidedBar], before: set[str]) -> tuple[list[tuple[str, dict[str, Any]]], set[str]]:
+    """A `paused` or `resumed` event for each account for which the bars are the first of their kind, and who is paused
+    after them; `before` were. Bars that the exchange did not have change nothing.
+    """
+    events, paused = [], set(before)
+    for bar in bars:
+        account, decision = bar.trader.terms.name, bar.step.decision
+        is_paused = decision.reason == PAUSED
+        if decision.reason != SYNTHETIC and is_paused != (account in paused):
+            kind = "paused" if is_paused else "resumed"
+            events.append((kind, {"account": account, "bar_time": decision.bar_time}))
+            paused ^= {account}
+    return events, paused
+
+
 def log_bar(bar: DecidedBar) -> None:
     """One line a bar, what matters first; a trade says what was filled."""
     d, fill = bar.step.decision, bar.step.fill
-    filled = {"filled": f"{fill.amount:.8f} at {fill.price:,.2f}"} if fill is not None else {}
+    filled = {"filled": f"{fill.amount:.8f} at {format_cell(fill.price)}"} if fill is not None else {}
     log.info(
         "bar",
         time=utc(d.bar_time),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -35,6 +36,18 @@ def load_traders(settings: Settings) -> list[Trader]:
     traders = [trader for market in settings.each_market() for trader in _market_traders(market, models, _refuse)]
     _require_distinct(traders)
     return traders
+
+
+def configured_accounts(settings: Settings) -> list[str]:
+    """The names of the accounts of the settings, the main one first, then the challengers and shadows of each market.
+    No model is loaded; a registry that cannot be read has no shadows.
+    """
+    names: list[str] = []
+    for market in settings.each_market():
+        names += [market.account.name, *(entry.name for entry in market.challengers)]
+        with suppress(ModelError):
+            names += [name for name, _, _ in _challengers(market)]
+    return list(dict.fromkeys(names))
 
 
 def require_timeframe(model: Model, settings: Settings) -> None:
@@ -120,7 +133,7 @@ class TraderWatcher:
             return str(self.pointer)
 
     def _current_signatures(self) -> list[object]:
-        models = [market.policy.model for market in self.settings.each_market()]
+        models = [self.settings.policy.model, *(market.model for market in self.settings.markets if market.model)]
         models += [challenger.model for challenger in self.settings.challengers]
         return [registry.signature(Path(model)) for model in dict.fromkeys(models)]
 

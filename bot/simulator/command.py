@@ -16,7 +16,8 @@ from typing import Any, Final
 from bot.clock import Clock, bar_seconds, read_clock
 from bot.errors import UsageError
 from bot.market import Candle, read_candles
-from bot.settings import PolicySettings, load_settings
+from bot.model import provide_shipped, registry
+from bot.settings import load_settings
 from bot.simulator.beside import MOST_MARKETS, beside, market_tables
 from bot.simulator.faults import FAULTS, read_fault
 from bot.simulator.generate import generate_candles
@@ -144,10 +145,12 @@ def _settings_file(exchange: LoopbackExchange, file: Path) -> dict[str, str]:
     if not exchange.others:
         return {}
     model = load_settings(None).policy.model
-    own = {} if model == PolicySettings().model else {"HOURHAND_POLICY__MODEL": str(Path(model).absolute())}
+    if registry.is_path(model):
+        provide_shipped(Path(model))
+        model = str(Path(model).absolute())  # in the file, it would count from the file's folder
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(market_tables([market.symbol for market in exchange.others]).lstrip(), encoding="utf-8")
-    return {"HOURHAND_CONFIG": str(file), **own}
+    return {"HOURHAND_CONFIG": str(file), "HOURHAND_POLICY__MODEL": model}
 
 
 def _announce(exchange: LoopbackExchange, environment: dict[str, str], parsed_args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from .rules import trade as trade
 from .trader import CLOCK as CLOCK
 from .trader import MINIMUM as MINIMUM
 from .trader import MISSED as MISSED
+from .trader import PAUSED as PAUSED
 from .trader import POLICY as POLICY
 from .trader import SYNTHETIC as SYNTHETIC
 from .trader import BarResult as BarResult

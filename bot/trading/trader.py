@@ -16,6 +16,7 @@ MINIMUM: Final = "minimum"
 SYNTHETIC: Final = "synthetic"
 MISSED: Final = "missed"
 CLOCK: Final = "clock"
+PAUSED: Final = "paused"
 
 
 class State(NamedTuple):

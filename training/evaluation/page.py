@@ -1,5 +1,6 @@
 """The evaluation as one self-contained page: charts, figures, months, drawn and written as the report's."""
 
+import time
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -26,6 +27,8 @@ from bot.report import (
     signed,
     stretches,
     table,
+    total_return,
+    when,
 )
 
 if TYPE_CHECKING:
@@ -81,15 +84,15 @@ def _page(done: "Evaluation", result: Mapping[str, Any]) -> str:
         title,
         f"""<header><h1>{escape(title)}</h1>
 <p class="soft">{result["bars"]:,} candles, {runs} ({escape(result["mode"])}), {result["warmup_bars"]} candles of
-warm-up.</p></header>{note}
+warm-up. Made at {when(time.time())} UTC.</p></header><main>{note}
 {_verdict(result)}
 {_figures(result)}
-<p class="soft">Returns are total natural logarithms over the span; Sharpe ratios are of the bars' simple returns,
-annualised. The constant mix is brought back to the policy's mean share in coins ({percent(done.exposure)}) at every
-bar, free of cost; random trading has the policy's turnover. Turnover and cost are in multiples of the account's value
-over the span.</p>
+<p class="soft">Returns are over the whole span, not annualised, their natural logarithms below in small;
+Sharpe ratios are of the bars' simple returns, annualised. The constant mix is brought back to the policy's mean share
+in coins ({percent(done.exposure)}) at every bar, free of cost; random trading has the policy's turnover. Turnover and
+cost are in multiples of the account's value over the span.</p>
 {"".join(_charts(done))}
-<h2>Months</h2>{_months(done)}""",
+<h2>Months</h2>{_months(done)}</main>""",
     )
 
 
@@ -152,8 +155,8 @@ def _verdict(result: Mapping[str, Any]) -> str:
         value, (low, high) = result[name]["value"], result[name]["ci95"]
         sure = "more than" if low > 0 else "less than" if high < 0 else "not distinguishable from"
         sentences.append(
-            f"Against {what}: {value:+.3f} (95 % interval over {' and '.join(result[name]['covers'])} {low:+.3f} to "
-            f"{high:+.3f}), {sure} {what}."
+            f"Against {what}: {signed(100 * float(np.expm1(value)), 1)} % (log return {value:+.3f}, 95 % interval over "
+            f"{' and '.join(result[name]['covers'])} {low:+.3f} to {high:+.3f}), {sure} {what}."
         )
     parts = ", ".join(f"{name.replace('_', ' ')} {part:+.3f}" for name, part in result["timing_parts"].items())
     return f"<p>{'<br>'.join([*sentences, f'The latter in parts: {parts}.'])}</p>"
@@ -163,7 +166,7 @@ def _figures(result: Mapping[str, Any]) -> str:
     def row(name: str) -> list[str]:
         row = result[name]
         traded = result if name == "policy" else row
-        cells = [signed(row["log_return"], 4), signed(row["sharpe"], 2), percent(row["max_drawdown"])]
+        cells = [total_return(row["log_return"]), signed(row["sharpe"], 2), percent(row["max_drawdown"])]
         shown = [traded.get(key) for key in ("exposure", "turnover", "cost")]
         if shown[1] is None:
             shown = [result["exposure"] if name == "constant_mix" else None, None, None]
@@ -171,7 +174,7 @@ def _figures(result: Mapping[str, Any]) -> str:
         cells += ["" if value is None else form.format(value) for form, value in zip(forms, shown, strict=True)]
         return [_NAMES[name], *cells]
 
-    head = ["", "log return", "Sharpe", "largest drawdown", "share in coins", "turnover", "cost"]
+    head = ["", "return", "Sharpe", "drawdown", "in coins", "turnover", "cost"]
     return table(head, map(row, _NAMES))
 
 
@@ -186,5 +189,5 @@ def _months(done: "Evaluation") -> str:
         ]
         for month in months(done)
     ]
-    head = ["month", "policy", "holding", "constant mix", "over holding", "over constant mix", "share in coins"]
+    head = ["month", "policy", "holding", "mix", "over holding", "over the mix", "in coins"]
     return table([*head, "bars in sample"], rows)

@@ -68,6 +68,17 @@ def test_a_short_performance(tmp_path: Path) -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
+@pytest.mark.slow
+def test_a_short_performance_with_several_markets(tmp_path: Path) -> None:
+    settings = settings_of(policy={"model": "rule:random?turnover=1.0"})
+    outcome = run_demo(tmp_path, settings, Narrator(io.StringIO()), SHORT._replace(markets=3))
+    untrue = [check for check, is_true in outcome["checks"].items() if not is_true]
+    assert untrue in ([], ["missed in the outage, and only there"])
+    assert "so it was in 2 markets beside it, bar by bar" in outcome["checks"]
+    accounts = {row[0] for row in rows_at(f"sqlite:///{tmp_path}/ledger.sqlite")["decisions"]}
+    assert accounts == {"main", "eth", "ltc"}
+
+
 def test_every_check_can_fail() -> None:
     scenario = Scenario(bars=12)
     result, decisions = a_successful_run()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, make_url, text
+from starlette.testclient import TestClient
 
 from bot.errors import LedgerError, LedgerInUseError, LedgerUnavailableError, UsageError
 from bot.ledger import backup, is_in_use, open_reader, open_writer, tables, verify
@@ -23,6 +24,7 @@ from bot.model import SHIPPED_POINTER
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
+from bot.web.app import create_app
 from tests.harness import MARKET, World, all_rows, events_at, hourhand, model_of, rows_at, world_of
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra `postgres`")
@@ -317,3 +319,21 @@ def test_what_cannot_be_used_is_said(url: str) -> None:
             call(nowhere)
     with pytest.raises(UsageError, match="pg_dump"):
         backup(url, Path("copy.sqlite"))
+
+
+def test_the_page_reads_it_beside_its_writer(world: World, url: str, tmp_path: Path) -> None:
+    settings = world.settings(ledger={"url": url}, policy={"model": str(tmp_path / "models" / "current")})
+    with world.poller(MODEL, ledger={"url": url}) as poller:
+        world.run(poller, range(30, 40))
+        with TestClient(create_app(settings, world.dial.clock), base_url="http://127.0.0.1") as client:
+            before = client.get("/api/v1/accounts/main/equity").json()["equity"]
+            world.run(poller, [40])
+            after = client.get("/api/v1/accounts/main/equity").json()["equity"]
+            assert [p["value"] for p in after[:-1]] == [p["value"] for p in before]
+            assert len(after) == 11
+            (account,) = client.get("/api/v1/accounts").json()
+            assert (account["state"], account["bars"]) == ("running", 11)
+            decisions = client.get("/api/v1/accounts/main/decisions?limit=3&order=desc").json()["decisions"]
+            assert [row["value"] for row in decisions] == [p["value"] for p in after[:-4:-1]]
+            assert client.get("/").status_code == 200
+            assert client.get("/api/v1/compare").status_code == 200

@@ -18,7 +18,18 @@ from bot.ledger import Ledger, account_summary, open_reader, open_writer
 from bot.market import fill_gaps
 from bot.report import Event, account_statistics, align_histories, render_page, thinned
 from bot.report.charts import BUCKETS, Line, Marks, Panel, chart, means, stretches, ticks
-from bot.report.history import AccountHistory, account_names, drawdowns, mix, models_by_last_bar, months, read_history
+from bot.report.formatting import short
+from bot.report.history import (
+    AccountHistory,
+    account_names,
+    history_of,
+    mix,
+    models_by_last_bar,
+    months,
+    read_history,
+)
+from bot.report.records import cut_record, join_records
+from bot.report.statistics import drawdowns
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
@@ -26,6 +37,7 @@ from tests.harness import HOUR, model_of, rows_at
 
 MARKET = "bitfinex:BTC/USD:1h"
 WARMUP = 50
+NOW = 1_600_000_000.0
 CANDLES = generate_candles(1_600, seed=8, holes=0.004)
 RUN = fill_gaps(CANDLES, HOUR)
 MODELS = [model_of(11), model_of(12, bias=(2.0, 0.0, 0.5))]
@@ -133,9 +145,7 @@ def test_a_cut_in_the_middle_starts_from_the_worth_before_its_first_action(ledge
 
 def test_accounts_are_compared_over_the_hours_they_share(ledger: Ledger) -> None:
     with ledger.reading() as connection:
-        both, left_out = align_histories(
-            connection, [read_history(connection, name) for name in account_names(connection, "main")]
-        )
+        both, left_out = align_histories([read_history(connection, name) for name in account_names(connection, "main")])
     ledger.close()
     assert left_out == []
     assert [one.terms.name for one in both] == ["main", "<b>"]
@@ -235,7 +245,7 @@ def test_the_page_holds_together_and_fetches_nothing(ledger: Ledger) -> None:
     events = [
         Event(histories[0].bar_times[5] + 3620.0, "model_rejected", json.dumps({"error": "<script>", "pointer": "x"}))
     ]
-    text = render_page(histories, [histories[1]] * 2, events)
+    text = render_page(histories, [histories[1]] * 2, events, NOW)
     outline = Outline()
     outline.feed(text)
     assert outline.open == []
@@ -265,11 +275,11 @@ def test_its_numbers_are_the_ledgers(
     assert tiles["Commission"] == f"{sum(fill[6] for fill in fills):,.2f}"
     assert tiles["Deepest drawdown"] == f"{100 * result['accounts'][0]['max_drawdown']:.1f} %"
     for side in ("buy", "sell"):
-        assert f"{side} ({sum(fill[2] == side for fill in fills):,})" in text
+        assert f"{side} (the largest 80 of {sum(fill[2] == side for fill in fills):,})" in text
     assert text.count('class="swap" d="M') == 8  # one line in each panel
     assert "hour not traded on" in text
     for model in MODELS:
-        assert f"<td>{model.model_id}</td>" in text
+        assert f'<td data-h="model">{model.model_id}</td>' in text
 
 
 def test_a_year_is_small(tmp_path: Path) -> None:
@@ -278,7 +288,7 @@ def test_a_year_is_small(tmp_path: Path) -> None:
     with ledger.reading() as connection:
         one = read_history(connection, "main")
     ledger.close()
-    text = render_page([one], [one], [])
+    text = render_page([one], [one], [], NOW)
     assert len(one.fills) > 2_000
     assert len(text.encode()) < 250_000
 
@@ -303,7 +313,7 @@ def test_a_single_bar_of_an_odd_market_makes_a_page(tmp_path: Path) -> None:
     with ledger.reading() as connection:
         one = read_history(connection, "main")
     ledger.close()
-    text = render_page([one], [one], [])
+    text = render_page([one], [one], [], NOW)
     assert "main on BTC/USD:USD" in text
     assert "on kraken, bars of 1h, " in text
     assert "Amounts in USD." in text
@@ -316,13 +326,13 @@ def test_accounts_without_common_hours_have_a_page_without_a_comparison(ledger: 
             read_history(connection, "main", 0, RUN[300].bar_time),
             read_history(connection, "<b>", RUN[400].bar_time),
         )
-        assert align_histories(connection, [early, late], keep_all=True) == ([], [])
-        together, left_out = align_histories(connection, [early, late])
+        assert align_histories([early, late], keep_all=True) == ([], [])
+        together, left_out = align_histories([early, late])
     ledger.close()
     assert [one.terms.name for one in together] == ["main"]
     assert left_out == ["<b>"]
-    text = render_page([early, late], together, [], left_out)
-    assert "Accounts side by side" not in text
+    text = render_page([early, late], together, [], NOW, left_out)
+    assert "<h2>Side by side" not in text
     assert "too few hours in common: &lt;b&gt;" in text
     assert text.count("<details") == 2
 
@@ -338,15 +348,15 @@ def test_one_short_lived_account_takes_nothing_from_the_others(tmp_path: Path) -
         replay_candles(ledger, Trader(AccountTerms(name, MARKET), model_of(11)), RUN[first:end], 10)
     with ledger.reading() as connection:
         whole = [read_history(connection, name) for name in spans]
-        aligned, left_out = align_histories(connection, whole)
-        pair, none = align_histories(connection, [whole[0], whole[2]])
+        aligned, left_out = align_histories(whole)
+        pair, none = align_histories([whole[0], whole[2]])
     ledger.close()
     assert [(one.terms.name, len(one.bar_times)) for one in aligned] == [("main", 290), ("long", 290)]
     assert sorted(left_out) == ["gone", "hour"]
     assert [len(one.bar_times) for one in pair] == [2, 2]  # the only other one is what is asked for
     assert none == []
-    text = render_page(whole, aligned, [], left_out)
-    assert "Accounts side by side" in text
+    text = render_page(whole, aligned, [], NOW, left_out)
+    assert "<h2>Side by side" in text
     assert "too few hours in common" in text
 
 
@@ -363,10 +373,36 @@ def test_bars_in_sample_are_marked_in_every_chart_and_counted_in_the_tables(ledg
     ledger.close()
     in_sample = np.zeros(len(history.bar_times), dtype=bool)
     in_sample[10:40] = in_sample[50:60] = True
-    clean = render_page([history], [history], [])
-    marked = render_page([history._replace(in_sample=in_sample)], [history], [])
+    clean = render_page([history], [history], [], NOW)
+    marked = render_page([history._replace(in_sample=in_sample)], [history], [], NOW)
     assert stretches(in_sample) == [(10, 39), (50, 59)]
     assert 'class="learned"' not in clean
     assert marked.count('<path class="learned"') == marked.count("<svg")
     assert sum(row["in_sample_bars"] for row in months(history._replace(in_sample=in_sample))) == 40
     assert "bars in sample" in marked
+
+
+def test_it_says_when_it_was_made_and_how_good_the_trades_were(ledger: Ledger) -> None:
+    (history,) = read(ledger, "main")
+    text = render_page([history], [history], [], NOW)
+    assert "Made at 2020-09-13 12:26 UTC." in text
+    for name in ("Sharpe ratio", "Best trade"):
+        assert f'<div class="tile"><span>{name}</span>' in text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0, "0"), (999.0, "999"), (4_000.0, "4k"), (4e9, "4B"), (1.25e6, "1.25M"), (0.00012, "0.00012"), (-2e12, "-2T")],
+)
+def test_axes_are_read_at_a_glance(number: float, text: str) -> None:
+    assert short(number) == text
+
+
+def test_a_record_is_the_same_cut_joined_or_read_whole(ledger: Ledger) -> None:
+    (whole,) = read(ledger, "main")
+    middle = int(whole.bar_times[700])
+    parts = [cut_record(whole.record, 0, middle), cut_record(whole.record, middle, 2**62)]
+    again = history_of(join_records(*parts))
+    for name in ("values", "shares", "traded", "commissions", "in_sample", "holds"):
+        assert np.array_equal(getattr(again, name), getattr(whole, name)), name
+    assert (again.reasons, again.models, again.fills) == (whole.reasons, whole.models, whole.fills)

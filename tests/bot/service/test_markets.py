@@ -1,9 +1,11 @@
 """Several markets in one daemon: asked side by side, each with troubles of its own, all in one ledger."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,96 +13,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from bot.clock import Clock
+from bot.clock import read_clock
 from bot.errors import ExchangeError, UnknownSymbolError, UsageError
-from bot.ledger import open_reader, open_writer, read_events, read_terms, verify
-from bot.model import registry, save_model
+from bot.ledger import open_reader, open_writer, read_events, read_terms
+from bot.model import registry
 from bot.service import Markets, TraderWatcher, Waiter, once, poll_once, raise_failures, run
-from bot.service.once import Attempt
-from bot.settings import Settings
-from bot.simulator import LoopbackExchange, beside, generate_candles
+from bot.simulator import LoopbackExchange
 from bot.simulator.faults import Fault
 from bot.simulator.generate import START
-from tests.harness import HOUR, Dial, InlineWaiter, Rows, hourhand, model_of, rows_at
-
-CANDLES = generate_candles(200, seed=3, holes=0.0, quiet=0.0)
-MODELS = [model_of(seed) for seed in range(4)]
-
-
-@dataclass
-class Exchanges:
-    """A loopback exchange with several symbols, a clock that the test moves, and a folder for ledger and models."""
-
-    exchange: LoopbackExchange
-    dial: Dial
-    folder: Path
-    speed: float = 1000.0
-
-    @property
-    def clock(self) -> Clock:
-        """A fast clock, so that the exchange's pace takes no time."""
-        return Clock(speed=self.speed, source=lambda: self.dial.now / self.speed, simulated=True)
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.folder}/ledger.sqlite"
-
-    def settings(self, *markets: Mapping[str, Any], **sections: Any) -> Settings:
-        """BTC/USD first, then the given markets; a name alone is a symbol's base."""
-        defaults = {
-            "exchange": {"base_url": self.exchange.url, "timeout_seconds": 2.0},
-            "policy": {"model": str(self.folder / "models" / "current")},
-            "schedule": {"warmup_bars": 20},
-            "ledger": {"url": self.url},
-            "markets": list(markets),
-        }
-        return msgspec.convert(defaults | sections, Settings)
-
-    def poll(self, settings: Settings, hour: int) -> dict[str, Attempt]:
-        """`run --once` when that hour has closed; what became of each market."""
-        self.dial.now = START + (hour + 1) * HOUR + 30.0
-        ledger = open_writer(settings.ledger.url)
-        try:
-            markets = Markets(TraderWatcher(settings), self.clock, ledger)
-            attempts = poll_once([market.poller for market in markets], Waiter())
-            return {attempt.poller.name: attempt for attempt in attempts}
-        finally:
-            ledger.close()
-
-    def hours(self, account: str) -> list[int]:
-        """The hours that the account has decided."""
-        return [(row[1] - START) // HOUR for row in self.rows()["decisions"] if row[0] == account]
-
-    def rows(self) -> Rows:
-        return rows_at(self.url)
-
-    def proven(self) -> int:
-        ledger = open_reader(self.url)
-        with ledger.reading() as connection:
-            verdict = verify(connection)
-        ledger.close()
-        assert verdict.differences == []
-        return verdict.bars
-
-
-@contextmanager
-def exchanges(folder: Path, count: int) -> Iterator[Exchanges]:
-    dial = Dial(float(START))
-    for model in MODELS:
-        save_model(model, folder / "models" / model.model_id)
-    registry.promote(folder / "models" / "current", MODELS[0].model_id, 1.0)
-    with LoopbackExchange(CANDLES, dial.clock, others=beside(CANDLES, count, 7, HOUR)) as exchange:
-        yield Exchanges(exchange, dial, folder)
+from tests.harness import HOUR, InlineWaiter, environment, hourhand
+from tests.many import CANDLES, MODELS, Exchanges, exchanges, named
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Exchanges]:
     with exchanges(tmp_path, 5) as made:
         yield made
-
-
-def named(*bases: str) -> list[dict[str, Any]]:
-    return [{"name": base, "symbol": f"{base.upper()}/USD", "initial_share": 0.5} for base in bases]
 
 
 def test_each_market_is_decided_on_its_own_candles_in_one_ledger(world: Exchanges) -> None:
@@ -387,6 +315,31 @@ def test_the_command_says_which_was_not_decided_and_ends_with_6(world: Exchanges
     health = hourhand("health", "--config", "bot.toml", cwd=world.folder, HOURHAND_CLOCK=clock)
     assert health.returncode == 1
     assert "1 of 2 markets; eth: no bar" in health.stdout
+
+
+def test_a_hangup_makes_the_daemon_read_the_markets_again(world: Exchanges) -> None:
+    file = world.folder / "bot.toml"
+    file.write_text(
+        f'[exchange]\nbase_url = "{world.exchange.url}"\n[schedule]\nwarmup_bars = 20\n'
+        '[policy]\nmodel = "models/current"\n[ledger]\nurl = "sqlite:///ledger.sqlite"\n'
+    )
+    clock = f"@{START + 31 * HOUR + 30}x60@{time.time():.3f}"
+    world.exchange.clock = read_clock(clock)
+    command = [sys.executable, "-m", "bot", "run", "--config", "bot.toml"]
+    env = environment(PYTHONPATH=str(Path(__file__).parents[3]), HOURHAND_CLOCK=clock)
+    with subprocess.Popen(command, cwd=world.folder, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = (json.loads(line) for line in process.stderr)
+        next(line for line in lines if line["event"] == "bar")
+        with file.open("a") as settings:
+            settings.write('[[markets]]\nname = "eth"\nsymbol = "ETH/USD"\n')
+        process.send_signal(signal.SIGHUP)
+        assert next(line for line in lines if line["event"] == "market_added")["market"] == "eth"
+        assert next(line for line in lines if line["event"] == "bar")["account"] == "eth"
+        process.terminate()
+        assert [line["event"] for line in lines][-1] == "stopped"
+    assert process.returncode == 0
+    world.proven()
 
 
 def test_a_simulated_clock_needs_an_address_for_every_market(world: Exchanges) -> None:

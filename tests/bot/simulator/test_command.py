@@ -43,6 +43,23 @@ def test_the_settings_it_prints_lead_a_feed_to_its_candles(end: signal.Signals) 
     assert process.returncode == 0
 
 
+def test_several_markets_come_with_settings_for_all_of_them(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bot", "simulate", "--json", "--markets", "3", "--speed", "36000"]
+    env = environment(PYTHONPATH=str(ROOT))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=env) as process:
+        assert process.stdout
+        printed = json.loads(process.stdout.readline())
+        assert printed["symbols"] == ["BTC/USD", "ETH/USD", "LTC/USD"]
+        settings = load_settings(None, printed["environment"])
+        main, eth, ltc = settings.each_market()
+        assert (eth.account.name, eth.exchange.symbol, eth.account.initial_share) == ("eth", "ETH/USD", 0.5)
+        clock = read_clock(printed["environment"]["HOURHAND_CLOCK"])
+        closes = [Feed(market.exchange, clock).closed_candles(START)[0].close for market in (main, eth, ltc)]
+        assert closes[0] > closes[1] > closes[2]
+        process.terminate()
+    assert process.returncode == 0
+
+
 def test_a_file_and_a_fault_for_people(tmp_path: Path) -> None:
     file = tmp_path / "candles.csv"
     lines = [",".join(map(repr, candle[:6])) for candle in generate_candles(20, 4, holes=0)]

@@ -1,0 +1,25 @@
+"""`hourhand pause`."""
+
+from argparse import ArgumentParser, Namespace
+
+from bot.commands.pausing import accounts_meant, add_pause_arguments, print_paused
+from bot.console import read_settings
+from bot.service import ask_to_pause, paused_accounts
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `pause`."""
+    add_pause_arguments(parser)
+    parser.epilog = (
+        "A running daemon notices within seconds. It goes on observing each bar, writes it with the reason `paused`,\n"
+        "and trades on none until `hourhand resume`. Where no daemon runs, the next one begins paused.\n\n"
+        "example: hourhand pause\n         hourhand pause --account cautious"
+    )
+
+
+def call(parsed_args: Namespace) -> int:
+    """Ask for a pause, in the file beside the registry's pointer."""
+    settings, clock = read_settings(parsed_args)
+    ask_to_pause(settings, accounts_meant(parsed_args, settings), clock.now())
+    print_paused(paused_accounts(settings), as_json=parsed_args.json)
+    return 0

@@ -1,0 +1,55 @@
+"""The frame of a page that needs nothing else: one file, one style, light and dark."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import NamedTuple
+
+from bot.report.formatting import when
+
+
+class Tile(NamedTuple):
+    """One number that stands out: its name, itself, what it is to be held against, and the class of its colour."""
+
+    name: str
+    number: str
+    beside: str
+    mood: str = ""
+
+
+def sheet(title: str, about: str, made_at: float, parts: Sequence[str]) -> str:
+    """The whole page. `about` says in a sentence what is shown, `made_at` is in Unix seconds."""
+    return document(
+        title,
+        f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)} Made at {when(made_at)} UTC.</p></header>'
+        f"<main>{''.join(parts)}</main>",
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A page of HTML that needs nothing else, in the style of the report. `body` is HTML, `title` is text."""
+    style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def tiles(shown: Sequence[Tile]) -> str:
+    """The tiles side by side."""
+    return (
+        '<div class="tiles">'
+        + "".join(
+            f'<div class="tile"><span>{escape(tile.name)}</span><b class="{tile.mood}">{escape(tile.number)}</b>'
+            f"<small>{escape(tile.beside)}</small></div>"
+            for tile in shown
+        )
+        + "</div>"
+    )
+
+
+def definitions(terms: Mapping[str, str]) -> str:
+    """What the words on the page mean."""
+    rows = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in terms.items())
+    return f"<h2>How the figures are defined</h2><dl>{rows}</dl>"

@@ -1,0 +1,34 @@
+"""What a series of values says: return, Sharpe ratio, drawdown."""
+
+from math import log
+from typing import Final
+
+import numpy as np
+
+from bot.model import Array
+
+_TINY: Final = float(np.finfo(float).tiny)
+_FEWEST: Final = 3
+
+
+def log_return(values: Array) -> float | None:
+    """Natural logarithm of last over first, None where one of them is not positive."""
+    first, last = float(values[0]), float(values[-1])
+    return log(last / first) if first > 0 and last > 0 else None
+
+
+def drawdowns(values: Array) -> Array:
+    """How far each value (n, ...) lies below the highest before it, as a part of that: (n, ...), 0 or more."""
+    below: Array = 1 - values / np.maximum(np.maximum.accumulate(values, axis=0), _TINY)
+    return below
+
+
+def sharpe(values: Array, bars_a_year: float) -> float | None:
+    """Sharpe ratio of values (n,): mean over standard deviation of the bars' simple returns, times the root of the bars
+    in a year; no risk-free rate (Sharpe 1994). None where nothing moves or a value is not positive.
+    """
+    if len(values) < _FEWEST or values.min() <= 0:
+        return None
+    returns = values[1:] / values[:-1] - 1
+    deviation = float(returns.std())
+    return float(returns.mean() / deviation * np.sqrt(bars_a_year)) if deviation > 0 else None

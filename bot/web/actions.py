@@ -1,0 +1,82 @@
+"""`/api/v1`: what changes something, for whoever shows the token. As the commands do: files beside the ledger."""
+
+from typing import Annotated, Any, Final
+
+import structlog
+from fastapi import APIRouter, Depends
+from fastapi import Path as PathParameter
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from bot.errors import ModelError, UsageError
+from bot.model import Pointer, registry
+from bot.service import ask_to_pause, ask_to_resume, configured_accounts, paused_accounts
+from bot.web import schemas
+from bot.web.access import Token
+from bot.web.api import Name, encoded
+from bot.web.figures import Figures
+
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"model": schemas.Problem, "description": "The token is wrong or missing."},
+    403: {"model": schemas.Problem, "description": "No token is set, so changes are off."},
+    404: {"model": schemas.Problem, "description": "There is no such model or account."},
+    409: {"model": schemas.Problem, "description": "It cannot be done now."},
+}
+log = structlog.get_logger()
+
+
+def action_routes(figures: Figures, token: Token) -> APIRouter:
+    """The routes that change something."""
+    settings, clock = figures.settings, figures.clock
+    router = APIRouter(prefix="/api/v1", responses=_REFUSED, dependencies=[Depends(token)])
+
+    @router.post("/models/rollback", response_model=schemas.Pointer, summary="Make the model before current again")
+    def rollback() -> Response:
+        try:
+            changed = registry.rollback(registry.require_registry(settings.policy.model), clock.now())
+        except (ModelError, UsageError) as error:
+            raise HTTPException(409, str(error)) from error
+        log.info("rolled_back", model_id=changed.model_id)
+        return encoded(_shown(changed))
+
+    @router.post("/models/{model_id}/promote", response_model=schemas.Pointer, summary="Make a model current")
+    def promote(
+        model_id: Annotated[str, PathParameter(max_length=16, pattern="^[0-9a-f]+$", description="A model_id.")],
+    ) -> Response:
+        pointer = registry.require_registry(settings.policy.model)
+        try:
+            found = registry.find_model_id(pointer, model_id)
+        except (ModelError, UsageError) as error:
+            raise HTTPException(404, str(error)) from error
+        try:
+            changed = registry.promote(pointer, found, clock.now())
+        except (ModelError, UsageError) as error:
+            raise HTTPException(409, str(error)) from error
+        log.info("promoted", model_id=changed.model_id)
+        return encoded(_shown(changed))
+
+    @router.post("/accounts/{name:path}/pause", response_model=schemas.Paused, summary="Observe, and trade no more")
+    def pause(name: Name) -> Response:
+        _require_account(figures, name)
+        ask_to_pause(settings, [name], clock.now())
+        log.info("pause_asked", account=name)
+        return encoded({"paused": paused_accounts(settings)})
+
+    @router.post("/accounts/{name:path}/resume", response_model=schemas.Paused, summary="Trade again")
+    def resume(name: Name) -> Response:
+        _require_account(figures, name)
+        ask_to_resume(settings, [name])
+        log.info("resume_asked", account=name)
+        return encoded({"paused": paused_accounts(settings)})
+
+    return router
+
+
+def _require_account(figures: Figures, name: str) -> None:
+    if name not in {*configured_accounts(figures.settings), *figures.names()}:
+        raise HTTPException(404, f"there is no account {name!r}")
+
+
+def _shown(pointer: Pointer) -> dict[str, Any]:
+    before = pointer.before[-1].model_id if pointer.before else None
+    return {"model_id": pointer.model_id, "before": before, "shadows": list(pointer.shadows)}

@@ -1,0 +1,220 @@
+"""`/api/v1`: what can be read. Every parameter is bounded; nothing here writes."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from bot.clock import utc
+from bot.errors import UsageError
+from bot.ledger import pages, read_terms
+from bot.report import FullSeries, thin, trades
+from bot.web import schemas
+from bot.web.figures import Figures
+from bot.web.watch import Watch
+
+LATEST: Final = 99_999_999_999
+_WRONG: Final[dict[int | str, dict[str, Any]]] = {
+    422: {"model": schemas.Problem, "description": "A parameter is out of its bounds."},
+    503: {"model": schemas.Problem, "description": "The ledger cannot be read now."},
+}
+_NONE: Final[dict[int | str, dict[str, Any]]] = {
+    404: {"model": schemas.Problem, "description": "There is no such account."}
+}
+
+Name = Annotated[str, Path(max_length=200, description="An account's name.")]
+From = Annotated[int, Query(alias="from", ge=0, le=LATEST, description="First time, Unix seconds, included.")]
+To = Annotated[int, Query(alias="to", ge=0, le=LATEST, description="Last time, Unix seconds, not included.")]
+Limit = Annotated[int, Query(ge=1, le=5_000, description="How many rows at most.")]
+Cursor = Annotated[int | None, Query(ge=0, le=LATEST, description="`next` of the page before.")]
+Order = Annotated[str, Query(pattern="^(asc|desc)$", description="asc: the oldest first; desc: the newest first.")]
+Accounts = Annotated[
+    str, Query(max_length=2_000, description="Accounts, apart by commas; all on the main account's market if left out.")
+]
+Points = Annotated[int, Query(ge=20, le=5_000, description="How many points at most.")]
+
+
+def encoded(value: object) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def chosen(accounts: str) -> list[str]:
+    """The names in a list apart by commas."""
+    return [name for name in accounts.split(",") if name]
+
+
+def series_of(figures: Figures, name: str) -> FullSeries:
+    """The account's bars. Raises HTTPException, 404, where it has none."""
+    try:
+        return figures.source.series(name)
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def read_routes(figures: Figures, watch: Watch, stopping: Callable[[], bool]) -> APIRouter:
+    """The routes that read."""
+    router = APIRouter(prefix="/api/v1", responses=_WRONG)
+    _account_routes(router, figures)
+    _ledger_routes(router, figures)
+    _summary_routes(router, figures)
+
+    @router.get("/stream", summary="Server-sent events: bars, swaps, events")
+    async def stream(request: Request) -> StreamingResponse:
+        """`bar` has `account`, `bar_time` and `time`; `swap` and `event` a row of the events; `waiting` says why the
+        ledger cannot be read now, and `ready` that it can again; `heartbeat` comes every ten seconds. After a lost
+        connection `Last-Event-ID` continues where it was; `reset` says that too much was missed for that.
+        """
+        if watch.is_full():
+            raise HTTPException(503, "too many listen already")
+        last_id = request.headers.get("last-event-id", "")
+        return StreamingResponse(watch.listen(last_id, stopping), media_type="text/event-stream")
+
+    return router
+
+
+def _account_routes(router: APIRouter, figures: Figures) -> None:
+    source = figures.source
+
+    @router.get("/accounts", response_model=list[schemas.Account], summary="Every account now")
+    def accounts() -> Response:
+        return encoded(figures.accounts())
+
+    @router.get(
+        "/accounts/{name:path}/decisions", response_model=schemas.Decisions, responses=_NONE, summary="What was decided"
+    )
+    def decisions(
+        name: Name,
+        first: From = 0,
+        end: To = LATEST,
+        limit: Limit = 500,
+        cursor: Cursor = None,
+        order: Order = "asc",
+    ) -> Response:
+        span = pages.Span(first, end, limit, cursor, order == "desc")
+        with source.reading() as connection:
+            if read_terms(connection, name) is None:
+                raise HTTPException(404, f"there is no account {name!r}")
+            rows = pages.page_of_decisions(connection, name, span)
+        return encoded(_page("decisions", [_timed(row) for row in rows], "bar_time", limit))
+
+    @router.get("/accounts/{name:path}/fills", response_model=schemas.Fills, responses=_NONE, summary="What was traded")
+    def fills(
+        name: Name,
+        first: From = 0,
+        end: To = LATEST,
+        limit: Limit = 500,
+        cursor: Cursor = None,
+        order: Order = "asc",
+    ) -> Response:
+        rows = fill_rows(series_of(figures, name), pages.Span(first, end, limit, cursor, order == "desc"))
+        return encoded(_page("fills", rows, "bar_time", limit))
+
+    @router.get(
+        "/accounts/{name:path}/equity",
+        response_model=schemas.Equity,
+        responses=_NONE,
+        summary="Value, holding, constant mix, drawdown and exposure",
+    )
+    def equity(name: Name, points: Points = 1_000, first: From = 0, end: To = LATEST) -> Response:
+        series = thin(full := series_of(figures, name), points, first, end)
+        columns = (
+            series.bar_times,
+            series.values,
+            series.holds,
+            series.mixed,
+            series.drawdown,
+            series.hold_drawdown,
+            series.exposure,
+        )
+        names = ("value", "hold_value", "constant_mix", "drawdown", "hold_drawdown", "exposure")
+        rows = [
+            {"bar_time": time, "time": utc(time), **dict(zip(names, values, strict=True))}
+            for time, *values in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+        times = full.history.bar_times
+        bars = int(((times >= first) & (times < end)).sum())
+        return encoded({"account": name, "bars": bars, "equity": rows})
+
+
+def _ledger_routes(router: APIRouter, figures: Figures) -> None:
+    source = figures.source
+
+    @router.get("/candles", response_model=schemas.Candles, responses=_NONE, summary="The stored candles")
+    def candles(
+        market: Annotated[str, Query(max_length=200, description="As `market` of an account; the first one's.")] = "",
+        first: From = 0,
+        end: To = LATEST,
+        limit: Limit = 500,
+        cursor: Cursor = None,
+        order: Order = "asc",
+    ) -> Response:
+        with source.reading() as connection:
+            known = [terms.market for terms in pages.read_all_terms(connection)]
+            if market and market not in known:
+                raise HTTPException(404, f"there is no market {market!r}")
+            main = read_terms(connection, figures.settings.account.name)
+            wanted = market or (main.market if main else (known or [figures.settings.market])[0])
+            rows = pages.page_of_candles(connection, wanted, pages.Span(first, end, limit, cursor, order == "desc"))
+        timed = [_timed(row) | {"synthetic": bool(row["synthetic"])} for row in rows]
+        return encoded(_page("candles", timed, "bar_time", limit))
+
+    @router.get("/events", response_model=schemas.Events, summary="What happened")
+    def events(
+        kind: Annotated[str | None, Query(max_length=100, description="Events of this kind alone.")] = None,
+        first: From = 0,
+        end: To = LATEST,
+        limit: Limit = 500,
+        cursor: Cursor = None,
+        order: Order = "asc",
+    ) -> Response:
+        with source.reading() as connection:
+            rows = pages.page_of_events(connection, kind, pages.Span(first, end, limit, cursor, order == "desc"))
+        return encoded(_page("events", [row | {"time": utc(row["at"])} for row in rows], "id", limit))
+
+
+def _summary_routes(router: APIRouter, figures: Figures) -> None:
+    @router.get("/models", response_model=schemas.Models, summary="The registry")
+    def models() -> Response:
+        return encoded(figures.models())
+
+    @router.get("/compare", response_model=schemas.Comparison, responses=_NONE, summary="Accounts side by side")
+    def compare(accounts: Accounts = "") -> Response:
+        return encoded(_or_not_found(lambda: figures.compare(chosen(accounts))))
+
+    @router.get("/report", response_class=HTMLResponse, responses=_NONE, summary="The page of `hourhand report`")
+    def report(accounts: Accounts = "") -> HTMLResponse:
+        return HTMLResponse(_or_not_found(lambda: figures.report(chosen(accounts))))
+
+
+def fill_rows(full: FullSeries, span: pages.Span) -> list[dict[str, Any]]:
+    """The account's trades in a span, with what each moved and made."""
+    rows = trades(full.history.record, full.history.traded)
+    rows = [row for row in rows if span.first <= row.bar_time < span.end]
+    if span.newest_first:
+        rows.reverse()
+    if span.cursor is not None:
+        sign = -1 if span.newest_first else 1
+        rows = [row for row in rows if sign * row.bar_time > sign * span.cursor]
+    return [
+        {"account": full.history.terms.name, "time": utc(row.bar_time), **row._asdict()} for row in rows[: span.limit]
+    ]
+
+
+def _page(name: str, rows: list[dict[str, Any]], key: str, limit: int) -> dict[str, Any]:
+    return {name: rows, "next": str(rows[-1][key]) if len(rows) == limit else None}
+
+
+def _timed(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"time": utc(row["bar_time"])}
+
+
+def _or_not_found(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from error
