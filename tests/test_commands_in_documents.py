@@ -115,6 +115,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
+@pytest.mark.parametrize("document", RUN, ids=lambda document: str(document.relative_to(ROOT)))
+def test_only_what_may_run_anywhere_is_run(document: Path) -> None:
+    for line in (line for block in blocks(document, "sh") for line in block):
+        program = next(word for word in line.split() if "=" not in word)
+        assert program in {"hourhand", "hourhand-train", "mkdir", "ls", "sqlite3"}, f"make it a block of bash: {line}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("document", RUN, ids=lambda document: str(document.relative_to(ROOT)))
 def test_what_is_shown_runs(document: Path, folder: Path) -> None:
