@@ -13,6 +13,7 @@ PACKAGES: Final = {
     "fastapi": "web",
     "uvicorn": "web",
     "starlette": "web",
+    "litecharts": "web",
     "ray": "lab",
     "optuna": "lab",
     "arch": "training",

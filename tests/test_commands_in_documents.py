@@ -20,6 +20,7 @@ from bot.settings import Settings
 from bot.simulator import LoopbackExchange, generate_candles
 from tests.documents import DOCUMENTS, ROOT, blocks, calls, mentions
 from tests.harness import HOUR, environment
+from training.learner import TrainingSettings
 
 PROGRAMS = {"hourhand": (bot.cli, "bot.commands"), "hourhand-train": (training.cli, "training.commands")}
 YEAR_2018 = 1_514_764_800
@@ -93,7 +94,10 @@ def test_settings_in_the_documents_are_settings(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for block in text.split("```toml\n")[1:]:
         tables = tomllib.loads(block.split("```")[0])
-        if "build-system" not in tables:
+        if tables.keys() <= set(TrainingSettings.__struct_fields__) - {"account"}:  # those of training, or a space
+            known = msgspec.to_builtins(TrainingSettings())
+            assert all(table.keys() <= known[section].keys() for section, table in tables.items())
+        elif "build-system" not in tables:
             msgspec.convert(tables, Settings)
 
 
@@ -109,6 +113,13 @@ def folder(tmp_path: Path) -> Path:
     config.mkdir(parents=True)
     (config / "training.toml").write_text("[windows]\ncount = 8\n[ppo]\nsteps = 8000\n")
     return tmp_path / "work"
+
+
+@pytest.mark.parametrize("document", RUN, ids=lambda document: str(document.relative_to(ROOT)))
+def test_only_what_may_run_anywhere_is_run(document: Path) -> None:
+    for line in (line for block in blocks(document, "sh") for line in block):
+        program = next(word for word in line.split() if "=" not in word)
+        assert program in {"hourhand", "hourhand-train", "mkdir", "ls", "sqlite3"}, f"make it a block of bash: {line}"
 
 
 @pytest.mark.slow

@@ -35,12 +35,12 @@ def call(parsed_args: Namespace) -> int:
     taken = [path for path in _targets() if path.exists() or path.is_symlink()]
     if taken:
         raise UsageError(f"init: {taken[0]} is there already: nothing was written; choose an empty folder")
+    provide_shipped(_POINTER)
     try:
         SETTINGS.write_bytes(files("bot").joinpath("hourhand.toml").read_bytes())
         GITIGNORE.write_text("/models/\n/var/\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"init: {error.filename} cannot be written: {error.strerror}") from error
-    provide_shipped(_POINTER)
     wrote = [str(SETTINGS), f"{_POINTER.parent}/", str(GITIGNORE)]
     if parsed_args.json:
         print_result({"wrote": wrote, "next": [command for command, _ in _NEXT]}, as_json=True)

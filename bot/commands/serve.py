@@ -8,7 +8,8 @@ import msgspec
 
 from bot.console import add_config, read_settings
 from bot.errors import UsageError
-from bot.log import set_up
+from bot.extras import missing_extra
+from bot.log import add_log_options, set_up
 
 _EXTRA: Final = ("fastapi", "uvicorn", "litecharts")
 
@@ -18,6 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--address", metavar="A", help="listen here (default: serve.address)")
     parser.add_argument("--port", type=int, metavar="N", help="on this port (default: serve.port)")
+    add_log_options(parser)
     parser.epilog = (
         "A page to leave open, and an API for scripts, from the ledger alone: start and stop it as you like, the\n"
         "daemon does not notice. Promote, roll back, pause and resume need the token of HOURHAND_SERVE__TOKEN.\n\n"
@@ -31,7 +33,7 @@ def call(parsed_args: Namespace) -> int:
     given = {name: getattr(parsed_args, name) for name in ("address", "port") if getattr(parsed_args, name) is not None}
     if not 1 <= given.get("port", 1) <= 65_535:
         raise UsageError(f"serve: --port {given['port']}: choose 1 to 65535")
-    set_up(clock.now)
+    set_up(clock.now, level=parsed_args.log_level, file=parsed_args.log_file)
     require_web()
     from bot.web import serve  # noqa: PLC0415 - the extra `web`
 
@@ -43,4 +45,4 @@ def require_web() -> None:
     """Raises UsageError where the extra `web` is not installed."""
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        raise UsageError("hourhand serve needs the extra web: pip install 'hourhand[web]'")
+        raise missing_extra("hourhand serve", "web")
