@@ -243,10 +243,9 @@ def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ
             raise UsageError(f"settings: the environment's {name.encode(errors='replace').decode()} is not UTF-8")
     path = file or find_settings(environment)
     tables = {} if path is None else read_toml(path, path)
-    if path is not None:
-        overridden = {name.removeprefix(PREFIX).lower() for name in environment}
-        paths = {key: default for key, default in _PATHS.items() if "__".join(key) not in overridden}
-        anchor_paths(tables, folder_of(path), paths)
+    overridden = {name.removeprefix(PREFIX).lower() for name in environment}
+    paths = {key: default for key, default in _PATHS.items() if "__".join(key) not in overridden}
+    anchor_paths(tables, Path.cwd() if path is None else folder_of(path), paths)
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             _override(tables, name, value)

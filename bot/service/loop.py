@@ -53,10 +53,10 @@ class Loop:
         while not self.waiter.stopping:
             self._feed_watchdog()
             self._report_observers()
+            self.markets.pauses.accounts()  # says in the log what has been asked for
             if self._has_file():
                 for market in self.markets:
                     market.poller.check_clock()
-                    market.poller.pauses.accounts()  # says in the log what has been asked for
                 polled = self._advance()
                 if polled or min(self._seconds_left(polling=False)) > SWAP_SECONDS:
                     self._swap_models()

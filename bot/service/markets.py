@@ -11,6 +11,7 @@ from bot.ledger import Ledger, add_event
 from bot.market import Feed, Venue
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.market import Market
+from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.poller import Poller
 from bot.service.schedule import Alarm
 from bot.service.traders import TraderWatcher
@@ -46,10 +47,13 @@ class Markets:
         open_feed: OpenFeed | None = None,
         observers: Observers = NO_OBSERVERS,
     ) -> None:
-        """Raises UsageError where an exchange cannot be used, or an account was opened with other values."""
+        """Raises UsageError where an exchange cannot be used, an account was opened with other values, or nobody can
+        tell who is paused.
+        """
         self.watcher, self.clock, self.ledger, self.observers = watcher, clock, ledger, observers
         self.added: list[Market] = []  # while the daemon ran
         self.alarm: Alarm | None = None
+        self.pauses = PauseWatcher(pause_pointer(watcher.settings))
         self._open_feed = open_feed or feeds_of(clock)
         self._markets = [self._open(traders) for traders in _by_market(watcher.traders)]
         self.show_accounts()
@@ -120,7 +124,9 @@ class Markets:
         feed = self._open_feed(settings)
         first = traders[0].terms.name == self.watcher.settings.account.name
         label = None if first else traders[0].terms.name
-        poller = Poller(settings, self.clock, self.ledger, traders, feed, self.observers, label=label)
+        poller = Poller(
+            settings, self.clock, self.ledger, traders, feed, self.observers, label=label, pauses=self.pauses
+        )
         poller.on_resume = self.show_accounts
         return Market(poller, settings.schedule.poll_delay_seconds)
 

@@ -66,13 +66,15 @@ class Poller:
         observers: Observers = NO_OBSERVERS,
         *,
         label: str | None = None,
+        pauses: PauseWatcher | None = None,
     ) -> None:
         """`traders` are on one market, the first is its main one. `label` is the `market` of its events: none for the
-        first market of the settings. Raises UsageError where an account was opened with other values.
+        first market of the settings. `pauses` is shared with the other markets, if there are any. Raises UsageError
+        where an account was opened with other values, or nobody can tell who is paused.
         """
         self.schedule, self.clock, self.ledger, self.feed = settings.schedule, clock, ledger, feed
         self.observers, self.label = observers, label
-        self.pauses = PauseWatcher(pause_pointer(settings), is_quiet=label is not None)
+        self.pauses = pauses or PauseWatcher(pause_pointer(settings))
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
         self.on_resume: Callable[[], object] = lambda: None  # called when the accounts were read anew in a poll
         self._watch = FeedWatch(clock, self.bar, self.note, label)

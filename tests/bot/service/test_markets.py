@@ -17,7 +17,7 @@ from bot.clock import read_clock
 from bot.errors import ExchangeError, UnknownSymbolError, UsageError
 from bot.ledger import open_reader, open_writer, read_events, read_terms
 from bot.model import registry
-from bot.service import Markets, TraderWatcher, Waiter, once, poll_once, raise_failures, run
+from bot.service import Markets, TraderWatcher, Waiter, ask_to_pause, once, poll_once, raise_failures, run
 from bot.simulator import LoopbackExchange
 from bot.simulator.faults import Fault
 from bot.simulator.generate import START
@@ -290,6 +290,26 @@ def test_a_promotion_reaches_every_market_of_its_pointer(world: Exchanges) -> No
     daemon(world, watcher, promote, later(world), lambda: None)
     models = [(row[0], row[9]) for row in world.rows()["decisions"]]
     assert sorted(models) == sorted((name, MODELS[which].model_id) for name in ("main", "eth") for which in (0, 2))
+    world.proven()
+
+
+@pytest.mark.usefixtures("_still")
+def test_a_market_whose_model_was_changed_by_a_hangup_is_paused_with_the_others(world: Exchanges) -> None:
+    """A pause is asked for by the settings as they are now; the daemon began with others."""
+    now = [world.settings(*named("eth"))]
+    watcher = TraderWatcher(now[0], lambda: now[0])
+
+    def change() -> None:
+        folder = str(world.folder / "models" / MODELS[1].model_id)
+        now[0] = world.settings(named("eth")[0] | {"model": folder})
+        watcher.recheck()
+
+    def pause() -> None:
+        ask_to_pause(now[0], ["eth"], world.dial.now)
+
+    daemon(world, watcher, change, pause, later(world), lambda: None)
+    reasons = [(row[0], row[3], row[9]) for row in world.rows()["decisions"] if row[0] == "eth"]
+    assert reasons == [("eth", "policy", MODELS[0].model_id), ("eth", "paused", MODELS[1].model_id)]
     world.proven()
 
 
