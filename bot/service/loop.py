@@ -15,6 +15,7 @@ from bot.errors import (
     LedgerInUseError,
     LedgerReplacedError,
     LedgerUnavailableError,
+    ModelError,
     UnknownSymbolError,
     UsageError,
 )
@@ -130,7 +131,7 @@ class Loop:
     def _use(self, market: Market, traders: Sequence[Trader]) -> None:
         try:
             market.use(traders)
-        except UsageError as error:
+        except (UsageError, ModelError) as error:
             self._reject(str(error))
         except (LedgerUnavailableError, LedgerInUseError):
             market.next_traders = list(traders)

@@ -90,8 +90,7 @@ class Markets:
             self._close(known[name], "market_removed")
         for name, group in wanted.items():
             if name in known:
-                if _differ(known[name].poller.traders, group):
-                    known[name].next_traders = group
+                known[name].next_traders = group if _differ(known[name].poller.traders, group) else None
                 continue
             try:
                 market = self._open(group)
@@ -116,7 +115,7 @@ class Markets:
         for market in self._markets:
             market.discard()
             market.poller.ledger = ledger
-            market.use(market.poller.traders)
+            market.poller.use(market.poller.traders)
         self.show_accounts()
 
     def _open(self, traders: Sequence[Trader]) -> Market:
@@ -146,4 +145,8 @@ def _by_market(traders: Sequence[Trader]) -> list[list[Trader]]:
 
 
 def _differ(now: Sequence[Trader], then: Sequence[Trader]) -> bool:
-    return [(t.terms, t.model.model_id, t.mode) for t in now] != [(t.terms, t.model.model_id, t.mode) for t in then]
+    return list(map(_identity, now)) != list(map(_identity, then))
+
+
+def _identity(trader: Trader) -> tuple[Any, ...]:
+    return trader.terms, trader.initial_share, trader.model.model_id, trader.mode
