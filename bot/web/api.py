@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from bot.clock import utc
 from bot.errors import UsageError
-from bot.ledger import pages, read_terms
+from bot.ledger import pages, read_all_terms, read_terms
 from bot.report import FullSeries, thin, trades
 from bot.web import schemas
 from bot.web.figures import Figures
@@ -154,7 +154,7 @@ def _ledger_routes(router: APIRouter, figures: Figures) -> None:
         order: Order = "asc",
     ) -> Response:
         with source.reading() as connection:
-            known = [terms.market for terms in pages.read_all_terms(connection)]
+            known = [terms.market for terms in read_all_terms(connection)]
             if market and market not in known:
                 raise HTTPException(404, f"there is no market {market!r}")
             main = read_terms(connection, figures.settings.account.name)
