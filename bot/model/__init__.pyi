@@ -36,6 +36,7 @@ from .policy import Policy as Policy
 from .policy import PolicyOutput as PolicyOutput
 from .policy import choose as choose
 from .policy import draw as draw
+from .policy import wanted_warmup as wanted_warmup
 from .provenance import in_sample_bars as in_sample_bars
 from .provenance import in_sample_warning as in_sample_warning
 from .provenance import training_span as training_span

@@ -7,10 +7,9 @@ from typing import Final, NamedTuple
 
 from bot.errors import ExchangeError, ModelError
 from bot.market import Candle, MarketLimits
-from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, Observation, PolicyOutput, choose, draw
+from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, Observation, PolicyOutput, choose, draw, wanted_warmup
 from bot.trading.rules import AccountTerms, Quote, account_value, execute, hold_value_at
 
-USUAL_WARMUP: Final = 500
 POLICY: Final = "policy"
 MINIMUM: Final = "minimum"
 SYNTHETIC: Final = "synthetic"
@@ -94,7 +93,7 @@ class Trader:
 
     def warmup_bars(self, configured: int | None) -> int:
         """How many bars of history it is warmed up on: what is configured, else what its policy wants."""
-        return getattr(self.model.policy, "warmup_bars", USUAL_WARMUP) if configured is None else configured
+        return wanted_warmup(self.model.policy) if configured is None else configured
 
     def with_limits(self, limits: MarketLimits) -> "Trader":
         """The trader of a new account on whose market these limits are in force."""
