@@ -32,6 +32,7 @@ DOWN = (
     "bot.market",
     "bot.console",
     "bot.settings",
+    "bot.toml",
     "bot.places",
     "bot.extras",
     "bot.completion",

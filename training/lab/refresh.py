@@ -23,7 +23,8 @@ from bot.model import (
     resolve_model,
     save_model,
 )
-from bot.settings import RefreshSettings, RuleSettings, Settings, read_toml
+from bot.settings import RefreshSettings, RuleSettings, Settings
+from bot.toml import read_toml
 from bot.trading import rules_of
 from training.data import read_file
 from training.evaluation import (
