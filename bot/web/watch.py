@@ -91,7 +91,8 @@ class Watch:
             if event > seen.event:
                 span = pages.Span(float("-inf"), float("inf"), _MOST_A_LOOK, seen.event)
                 for row in pages.page_of_events(connection, None, span):
-                    news.append(("swap" if row["kind"] == "model_swapped" else "event", row))
+                    kind = "swap" if row["kind"] == "model_swapped" else "event"
+                    news.append((kind, row))
             return news
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:

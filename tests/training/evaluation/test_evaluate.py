@@ -11,7 +11,6 @@ import pytest
 from bot.clock import utc
 from bot.market import Candle
 from bot.model import Model, load_model, save_model
-from bot.report import signed
 from training.cli import main
 from training.data import Origin, write_file
 from training.evaluation import evaluate_model, evaluation_statistics, span_of
@@ -119,7 +118,12 @@ def test_the_page_needs_nothing_from_elsewhere(
     assert not re.search(r"<script|<link|<img|@import|src=", text)
     assert not re.findall(r"(?:href|url)\W+(?!#)https?:", text.replace("xmlns:xlink=", ""))
     assert result["model_id"] in text
-    for words in ("Drawdown", "Months", "over constant mix", signed(result["hold"]["log_return"], 4)):
+    for words in (
+        "Drawdown",
+        "Months",
+        "against the constant mix",
+        f"log return {result['timing_log_return']['value']:+.3f}",
+    ):
         assert words in text
 
 
