@@ -118,6 +118,7 @@ def test_the_page_needs_nothing_from_elsewhere(
     assert not re.search(r"<script|<link|<img|@import|src=", text)
     assert not re.findall(r"(?:href|url)\W+(?!#)https?:", text.replace("xmlns:xlink=", ""))
     assert result["model_id"] in text
+    assert result["verdict"][1:] in text
     for words in (
         "Drawdown",
         "Months",
