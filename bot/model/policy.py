@@ -11,6 +11,7 @@ from bot.model.actions import BUY, HOLD, SELL
 from bot.model.features import Array, InitialHoldings
 
 DECIMALS: Final = 6
+USUAL_WARMUP: Final = 500
 
 
 class Traded(Protocol):
@@ -77,6 +78,11 @@ class Policy(Protocol):
 
     def step(self, observation: Observation, memory: Array) -> PolicyOutput:
         """One bar. `memory` is (n,) for an account, or (R, n) where the observation is of R accounts."""
+
+
+def wanted_warmup(policy: object) -> int:
+    """How many bars of history a policy wants to have seen before it decides: its `warmup_bars`, 500 without one."""
+    return getattr(policy, "warmup_bars", USUAL_WARMUP)
 
 
 @lru_cache(maxsize=256)
