@@ -40,6 +40,7 @@ DOWN = (
     "bot.clock",
     "bot.errors",
     "bot.output",
+    "bot.whole",
     "bot.redact",
 )
 """From the top to the ground; a room may import those below it."""

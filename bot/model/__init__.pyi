@@ -31,6 +31,7 @@ from .network import NetworkSizes as NetworkSizes
 from .pointers import Pointer as Pointer
 from .pointers import read_pointer as read_pointer
 from .policy import DECIMALS as DECIMALS
+from .policy import USUAL_WARMUP as USUAL_WARMUP
 from .policy import Observation as Observation
 from .policy import Policy as Policy
 from .policy import PolicyOutput as PolicyOutput

@@ -81,7 +81,7 @@ class Policy(Protocol):
         """One bar. `memory` is (n,) for an account, or (R, n) where the observation is of R accounts."""
 
 
-def wanted_warmup(policy: Policy) -> int:
+def wanted_warmup(policy: object) -> int:
     """How many bars of history the policy wants before its first decision."""
     bars: int = getattr(policy, "warmup_bars", USUAL_WARMUP)
     return bars

@@ -86,9 +86,7 @@ class Trader:
         """The trader with initial amounts fixed by the close of the account's first bar."""
         if self.initial_share is None:
             return self
-        worth = self.terms.rules.initial_balance
-        coins = self.initial_share * worth
-        rules = self.terms.rules._replace(initial_balance=worth - coins, initial_stocks=coins / close)
+        rules = self.terms.rules.with_share(self.initial_share, close)
         return replace(self, terms=self.terms._replace(rules=rules), initial_share=None)
 
     def warmup_bars(self, configured: int | None) -> int:
