@@ -55,7 +55,7 @@ def cluster(address: str = "", workers: int = 0) -> Iterator[int]:
     ray = _ray()
     # Ray takes the machine's own address for loopback's, and listens everywhere, where it may become a cluster.
     constants: Any = import_module("ray._private.ray_constants")
-    constants.ENABLE_RAY_CLUSTER = bool(address)
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, bool(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     try:
         if address:
@@ -77,6 +77,7 @@ def cluster(address: str = "", workers: int = 0) -> Iterator[int]:
         yield max(int(ray.cluster_resources().get("CPU", 1)), 1)
     finally:
         ray.shutdown()
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def run_tasks(
