@@ -13,11 +13,17 @@ _SQLITE: Final = "sqlite:///"
 _SCHEME: Final = re.compile("[a-z][a-z_]+:")  # rule:hold, which is no path
 
 _left_at_default: Final[set[str]] = set()
+_settings_folder: Final = [Path()]
 
 
 def is_left_at_default(path: Path) -> bool:
     """Whether settings that this process has read leave the path at its default, which counts from their folder."""
     return str(path) in _left_at_default
+
+
+def in_settings_folder(path: str) -> Path:
+    """A relative path, from the folder of the settings that this process has read; from the current one without any."""
+    return _settings_folder[0] / path
 
 
 def folder_of(file: Path) -> Path:
@@ -33,6 +39,7 @@ def anchor_paths(tables: dict[str, Any], folder: Path, defaults: Mapping[tuple[s
     `defaults` has the keys that hold paths, with their defaults. Raises UsageError where a ledger lies at the same path
     from the current folder, which such paths counted from before, and none at the new place.
     """
+    _settings_folder[0] = folder
     if folder == Path.cwd():
         return
     for (section, key), default in defaults.items():

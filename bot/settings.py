@@ -1,31 +1,22 @@
 """Settings: one TOML file, every key overridable from the environment, checked once, here."""
 
 import os
-import re
-import tomllib
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
-import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bot.clock import bar_seconds
 from bot.errors import UsageError
 from bot.places import anchor_paths, folder_of
+from bot.toml import read_toml, validate_settings
 
 PREFIX: Final = "HOURHAND_"
 NOT_SETTINGS: Final = frozenset({"HOURHAND_CLOCK", "HOURHAND_CONFIG"})
 FILES: Final = (Path("hourhand.toml"), Path("config/bot.toml"))
 
-_TYPES: Final = {
-    "float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false",
-    "object": "a table", "array": "a list",
-}  # fmt: skip
-
-T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
 Seconds = Annotated[float, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
@@ -243,10 +234,9 @@ def load_settings(file: Path | None, environment: Mapping[str, str] = os.environ
             raise UsageError(f"settings: the environment's {name.encode(errors='replace').decode()} is not UTF-8")
     path = file or find_settings(environment)
     tables = {} if path is None else read_toml(path, path)
-    if path is not None:
-        overridden = {name.removeprefix(PREFIX).lower() for name in environment}
-        paths = {key: default for key, default in _PATHS.items() if "__".join(key) not in overridden}
-        anchor_paths(tables, folder_of(path), paths)
+    overridden = {name.removeprefix(PREFIX).lower() for name in environment}
+    paths = {key: default for key, default in _PATHS.items() if "__".join(key) not in overridden}
+    anchor_paths(tables, Path.cwd() if path is None else folder_of(path), paths)
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             _override(tables, name, value)
@@ -295,70 +285,10 @@ def find_settings(environment: Mapping[str, str] = os.environ) -> Path | None:
     return path if path.exists() else None
 
 
-def read_toml(file: Path | None, default: Path, what: str = "settings") -> dict[str, Any]:
-    """The tables of a TOML file; of `default` where `file` is None, none where that does not exist.
-
-    Raises UsageError, which calls it `what`, where it cannot be read or is not TOML.
-    """
-    if file is None and not default.exists():
-        return {}
-    path = file or default
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"the {what} {path} cannot be read: {error.strerror}") from error
-    except UnicodeError as error:
-        raise UsageError(f"the {what} {path} cannot be read: the file is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the {what} {path} are not TOML: {error}") from error
-
-
-def validate_settings(tables: Mapping[str, Any], kind: type[T], what: str = "settings", *, strict: bool = True) -> T:
-    """The tables as settings of that kind. Raises UsageError that names the key where one is unknown, of another type,
-    out of range or not finite; `strict` refuses numbers written as text.
-    """
-    try:
-        settings = msgspec.convert(tables, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        problem, _, where = str(error).partition(" - at `$.")  # "Expected `float` >= 0.0 - at `$.exchange.id`"
-        key = f"{where.rstrip('`')}: " if where else ""
-        raise UsageError(f"{what}: {key}{_in_words(problem, kind, where.rstrip('`'))}") from error
-    for section, found in msgspec.to_builtins(settings).items():
-        for table in found if isinstance(found, list | tuple) else [found]:
-            for name, value in table.items() if isinstance(table, dict) else ():
-                if isinstance(value, float) and not isfinite(value):
-                    raise UsageError(f"{what}: {section}.{name}: {value} is not a finite number")
-    return settings
-
-
 def _changed(section: S, market: MarketSettings) -> S:
     """The section with those of its keys that the market has."""
     given = {name: getattr(market, name) for name in MarketSettings.__struct_fields__ if name != "exchange"}
     return replace(section, **{key: given[key] for key in section.__struct_fields__ if given.get(key) is not None})
-
-
-def _in_words(problem: str, kind: type, where: str) -> str:
-    """What msgspec says of a value, without Python's types."""
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
-    if unknown:
-        return f"there is no setting {unknown[1]!r}"
-    missing = re.fullmatch(r"Object missing required field `(.*)`", problem)
-    if missing:
-        return f"{missing[1]} is required"
-    choices = _choices(kind, where)
-    if choices:
-        return f"choose one of {', '.join(choices)}"
-    words = re.sub(r"`([^`]*)`", lambda match: _TYPES.get(match[1].split(" ")[0], match[1]), problem)
-    return words.replace("Expected ", "must be ", 1).replace(", got ", ", not ").replace("matching regex", "like")
-
-
-def _choices(kind: Any, where: str) -> tuple[str, ...]:
-    """The values that a setting can have, where there are only a few."""
-    for name in re.sub(r"\[.*?\]", "", where).split("."):
-        kind = getattr(kind, "__annotations__", {}) and get_type_hints(kind).get(name)
-        inner = [item for item in get_args(kind) if item not in (..., type(None))]
-        kind = inner[0] if inner and get_origin(kind) is not Literal else kind
-    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _is_utf8(text: str) -> bool:

@@ -32,6 +32,7 @@ DOWN = (
     "bot.market",
     "bot.console",
     "bot.settings",
+    "bot.toml",
     "bot.places",
     "bot.extras",
     "bot.completion",
@@ -39,6 +40,7 @@ DOWN = (
     "bot.clock",
     "bot.errors",
     "bot.output",
+    "bot.whole",
     "bot.redact",
 )
 """From the top to the ground; a room may import those below it."""

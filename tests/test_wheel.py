@@ -120,6 +120,8 @@ def test_what_is_missing_is_one_sentence(bin_folder: Path, tmp_path: Path) -> No
     assert done.stderr == "hourhand: ledger.url needs the extra postgres: pip install 'hourhand[postgres]'\n"
     done = run(hourhand, "run", cwd=tmp_path, code=2, HOURHAND_NOTIFY__URLS="json://localhost")
     assert done.stderr == "hourhand: notify.urls needs the extra notify: pip install 'hourhand[notify]'\n"
+    done = run(hourhand, "serve", cwd=tmp_path, code=2)
+    assert done.stderr == "hourhand: hourhand serve needs the extra web: pip install 'hourhand[web]'\n"
 
 
 def test_help_needs_no_extra(bin_folder: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from bot.market import Candle, Feed, reconcile
 from bot.model import describe, named_model
 from bot.observers import BACKWARD, check_addresses
 from bot.redact import redact_url
-from bot.service import SKEW_WARNING, STALE_BARS, feeds_of, load_traders
+from bot.service import SKEW_WARNING, STALE_BARS, feeds_of, load_traders, paused_accounts
 from bot.settings import Settings
 from bot.trading import Trader, terms_of
 
@@ -101,8 +101,10 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     """What `run` refuses before its first poll."""
     traders = load_traders(settings)
     names = ", ".join(trader.terms.name for trader in traders)
+    paused = sorted(paused_accounts(settings))
+    asked = f"; paused: {', '.join(paused)}" if paused else ""
     if not _is_there(settings.ledger.url):
-        return f"{names}: new"
+        return f"{names}: new{asked}"
     ledger = open_reader(settings.ledger.url)
     try:
         with ledger.reading() as connection:
@@ -115,14 +117,14 @@ def _accounts(settings: Settings, clock: Clock) -> str:
             ]
     finally:
         ledger.close()
-    decided = sum(state.bar_time is not None for state in states)
-    newest = max((state.bar_time for state in states if state.bar_time is not None), default=None)
-    if newest is not None and clock.now() < newest + settings.bar - BACKWARD:
-        raise UsageError(
-            f"the clock says {utc(clock.now())}, and the newest decided bar is of {utc(newest)}: nothing is decided "
-            "until then; set the clock, or use another ledger.url"
-        )
-    return f"{names}: {decided} of {len(states)} with decided bars"
+    bars = [(state.bar_time, state.trader.terms.bar) for state in states if state.bar_time is not None]
+    for bar_time, bar in bars:
+        if clock.now() < bar_time + bar - BACKWARD:
+            raise UsageError(
+                f"the clock says {utc(clock.now())}, and the newest decided bar is of {utc(bar_time)}: nothing is "
+                "decided until then; set the clock, or use another ledger.url"
+            )
+    return f"{names}: {len(bars)} of {len(states)} with decided bars{asked}"
 
 
 def _exchange(feed: Feed, settings: Settings, clock: Clock) -> str:

@@ -61,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Do one thing to the registry, the folder that `policy.model` points into."""
     settings, clock = read_settings(parsed_args)
-    pointer = Path(settings.policy.model)
+    pointer = registry.require_registry(settings.policy.model)
     provide_shipped(pointer)
     if parsed_args.action in ("show", "promote", "shadow", "unshadow"):
         parsed_args.model = registry.find_model_id(pointer, parsed_args.model)

@@ -47,7 +47,7 @@ class Narrator:
                 self._bar(line)
         elif event == "exchange_error":
             tries, hours = line["failures"], line["for_seconds"] / HOUR
-            reason = line["error"].rsplit("] ", 1)[-1]
+            reason = line["error"].removeprefix("bitfinex cannot be reached: ")[:40]
             self._trouble(f"{event:<20}{reason}, {hours:.0f} h, {tries} {'try' if tries == 1 else 'tries'}")
         elif event == "exchange_recovered":
             self._trouble(f"{event:<20}after {line['for_seconds'] / HOUR:.0f} h")

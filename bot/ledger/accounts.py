@@ -24,12 +24,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 def read_terms(connection: Connection, account: str) -> AccountTerms | None:
     """The account's terms, None where there is no such account."""
     row = connection.execute(_WITH_LIMITS.where(tables.accounts.c.account == account)).first()
-    return None if row is None else terms_of_row(row)
+    return None if row is None else _terms(row)
 
 
 def read_all_terms(connection: Connection) -> list[AccountTerms]:
     """The terms of every account, by name."""
-    return [terms_of_row(row) for row in connection.execute(_WITH_LIMITS.order_by(tables.accounts.c.account))]
+    return [_terms(row) for row in connection.execute(_WITH_LIMITS.order_by(tables.accounts.c.account))]
 
 
 def check_name(connection: Connection, account: str) -> None:
@@ -39,14 +39,14 @@ def check_name(connection: Connection, account: str) -> None:
         raise UsageError(f"settings: {account!r} is no name for a new account: {allowed}")
 
 
-def terms_of_row(row: Row[Any]) -> AccountTerms:
-    """From a row of `accounts`, with the columns of `account_limits` beside it where they were read too."""
-    limits: list[Any] = [row._mapping.get(name) for name in MarketLimits._fields]  # noqa: SLF001 - it is public
+def _terms(row: Row[Any]) -> AccountTerms:
+    """From a row of `_WITH_LIMITS`."""
     rules = Rules(*(getattr(row, name) for name in OWN_RULES))
+    terms = AccountTerms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed)
+    limits = [getattr(row, name) for name in MarketLimits._fields]
     if None in limits:
-        return AccountTerms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed)
-    rules = rules._replace(limits=MarketLimits(*limits))
-    return AccountTerms(row.account, row.market, rules, row.fill, row.slippage_bps, row.seed, "exchange")
+        return terms
+    return terms._replace(rules=rules._replace(limits=MarketLimits(*limits)), limits="exchange")
 
 
 def account_row(terms: AccountTerms) -> dict[str, Any]:

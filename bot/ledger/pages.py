@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Connection, Select, Table, func, select
 
 from bot.ledger import tables
-from bot.ledger.accounts import terms_of_row
-from bot.trading import AccountTerms
 
 
 class Span(NamedTuple):
@@ -21,13 +19,6 @@ class Span(NamedTuple):
     limit: int
     cursor: int | None = None
     newest_first: bool = False
-
-
-def read_all_terms(connection: Connection) -> list[AccountTerms]:
-    """The terms of every account, by name."""
-    return [
-        terms_of_row(row) for row in connection.execute(select(tables.accounts).order_by(tables.accounts.c.account))
-    ]
 
 
 def newest_links(connection: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, str]]:

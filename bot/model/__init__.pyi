@@ -31,11 +31,13 @@ from .network import NetworkSizes as NetworkSizes
 from .pointers import Pointer as Pointer
 from .pointers import read_pointer as read_pointer
 from .policy import DECIMALS as DECIMALS
+from .policy import USUAL_WARMUP as USUAL_WARMUP
 from .policy import Observation as Observation
 from .policy import Policy as Policy
 from .policy import PolicyOutput as PolicyOutput
 from .policy import choose as choose
 from .policy import draw as draw
+from .policy import wanted_warmup as wanted_warmup
 from .provenance import in_sample_bars as in_sample_bars
 from .provenance import in_sample_warning as in_sample_warning
 from .provenance import training_span as training_span

@@ -1,6 +1,5 @@
 """A model's weights and manifest, to and from a folder; nothing is unpickled and nothing is half written."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Final
 
 from bot.errors import ModelError
 from bot.model.manifest import MANIFEST, WEIGHTS, Model, parse_model
+from bot.whole import write_synced, write_whole
 
 _MAX_WEIGHTS_BYTES: Final = 64 * 2**20
 _MAX_MANIFEST_BYTES: Final = 4 * 2**20
@@ -50,7 +50,7 @@ def save_model(model: Model, folder: Path) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for name, content in ((WEIGHTS, model.weights), (MANIFEST, model.manifest.encode())):
-            _write(temporary / name, content)
+            write_synced(temporary / name, content)
         temporary.chmod(0o755)
         temporary.rename(folder)
     except BaseException:
@@ -63,17 +63,7 @@ def replace_manifest(model: Model, folder: Path) -> None:
 
     Raises ModelError where it cannot be written.
     """
-    temporary = folder / f".{MANIFEST}.new"
     try:
-        _write(temporary, model.manifest.encode())
-        temporary.replace(folder / MANIFEST)
+        write_whole(folder / MANIFEST, model.manifest.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ModelError(f"{folder / MANIFEST} could not be written: {error}; the one before stays") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,14 +1,14 @@
 """Policies of other packages, found by their entry points in the group `hourhand.policies`."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from bot.errors import ModelError
 from bot.model.behaviour import behaviour_of, require_promises
 from bot.model.features import Array
-from bot.model.policy import Observation, Policy, PolicyOutput
+from bot.model.policy import Observation, Policy, PolicyOutput, wanted_warmup
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -32,6 +32,14 @@ class ForeignPolicy:
 
     name: str
     policy: Policy
+
+    @property
+    def warmup_bars(self) -> int:
+        """As `wanted_warmup`. Raises ModelError where that is no number of bars."""
+        bars: Any = wanted_warmup(self.policy)  # whatever somebody else wrote there
+        if not isinstance(bars, int) or bars < 0:
+            raise ModelError(f"the policy {self.name} wants a warm-up of {bars!r} bars: give a whole number, 0 or more")
+        return bars
 
     def start(self) -> Array:
         """As `Policy.start`. Raises ModelError where the policy fails."""

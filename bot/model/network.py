@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bot.model.features import Array, Features
-from bot.model.policy import Observation, PolicyOutput
-
-_LSTM_WARMUP: Final = 500  # the length of the windows that it learned from
+from bot.model.policy import USUAL_WARMUP, Observation, PolicyOutput
 
 
 class NetworkSizes(NamedTuple):
@@ -112,8 +110,8 @@ class NetworkPolicy:
 
     @property
     def warmup_bars(self) -> int:
-        """As `Policy.warmup_bars`: what the features want, and no less than an LSTM needs."""
-        return max(_LSTM_WARMUP, self.features.memory.warmup_bars if self.features.memory else 0)
+        """What the features want, and no less than an LSTM needs."""
+        return max(USUAL_WARMUP, self.features.memory.warmup_bars if self.features.memory else 0)
 
     def start(self) -> Array:
         """As `Policy.start`."""

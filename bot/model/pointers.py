@@ -4,7 +4,6 @@ All that a promotion changes is in it, so that one rename is a promotion, whole 
 """
 
 import fcntl
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from bot import whole
 from bot.errors import ModelError
 from bot.model import files
 from bot.model.manifest import Model
@@ -61,15 +61,9 @@ def write(path: Path, pointer: Pointer) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a small file of the registry, whole or not at all. Raises ModelError where it cannot be written."""
-    temporary = path.with_name(f".{path.name}.new")  # what a kill leaves is overwritten by the next
     try:
-        with temporary.open("wb") as file:
-            file.write(content + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        whole.write_whole(path, content + b"\n")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ModelError(f"{path} could not be written: {error}; the one before stays") from error
 
 

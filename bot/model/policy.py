@@ -11,6 +11,7 @@ from bot.model.actions import BUY, HOLD, SELL
 from bot.model.features import Array, InitialHoldings
 
 DECIMALS: Final = 6
+USUAL_WARMUP: Final = 500  # bars: the length of the windows that the networks learned from
 
 
 class Traded(Protocol):
@@ -69,7 +70,8 @@ class PolicyOutput(NamedTuple):
 
 class Policy(Protocol):
     """Decides bar after bar. What it remembers between bars is an array that the caller keeps, so a step is a pure
-    function of its arguments: no clock, no file, no randomness of its own.
+    function of its arguments: no clock, no file, no randomness of its own. One that wants another history before its
+    first decision than USUAL_WARMUP also has the attribute `warmup_bars`.
     """
 
     def start(self) -> Array:
@@ -77,6 +79,12 @@ class Policy(Protocol):
 
     def step(self, observation: Observation, memory: Array) -> PolicyOutput:
         """One bar. `memory` is (n,) for an account, or (R, n) where the observation is of R accounts."""
+
+
+def wanted_warmup(policy: object) -> int:
+    """How many bars of history the policy wants before its first decision."""
+    bars: int = getattr(policy, "warmup_bars", USUAL_WARMUP)
+    return bars
 
 
 @lru_cache(maxsize=256)

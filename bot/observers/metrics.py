@@ -95,8 +95,8 @@ class Metrics:
             self._holds(name, state.balance, state.stocks, close)
             self.value.labels(name).set(account_value(state.balance, state.stocks, close))
             self.hold_value.labels(name).set(hold_value_at(close, trader.terms.rules))
-        self.newest.on_accounts(account_states)
         self.market_healthy.clear()
+        self.newest.on_accounts(account_states)
         for market in self.newest.of:
             self.market_healthy.labels(market).set_function(partial(self._market_health, market))
 

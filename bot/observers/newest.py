@@ -16,24 +16,25 @@ class Newest:
         self.settings, self.since = settings, since
         self.of: dict[str, NewestBar] = {}
         for market in settings.each_market():
-            self._set(market.account.name, market.bar, None)
+            self.of[market.account.name] = self._at(market.bar, None)
 
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """All accounts as the ledger has them; the first of each market is its main one."""
-        self.of = {}
-        seen: set[str] = set()
+        mains: dict[str, AccountState] = {}
         for account in account_states:
-            terms = account.trader.terms
-            if terms.market not in seen:
-                self._set(terms.name, terms.bar, account.bar_time)
-            seen.add(terms.market)
+            mains.setdefault(account.trader.terms.market, account)
+        # In one step, as whoever asks over HTTP does so from another thread.
+        self.of = {
+            account.trader.terms.name: self._at(account.trader.terms.bar, account.bar_time)
+            for account in mains.values()
+        }
 
     def on_bar(self, entries: Sequence[DecidedBar]) -> None:
         """A bar of a market is decided."""
         for entry in entries:
             name = entry.trader.terms.name
             if name in self.of:
-                self._set(name, entry.trader.terms.bar, entry.step.decision.bar_time)
+                self.of[name] = self._at(entry.trader.terms.bar, entry.step.decision.bar_time)
 
     def check(self, now: float) -> Health:
         """How all markets are now."""
@@ -43,7 +44,5 @@ class Newest:
         """The name of the market that an event is about."""
         return str(detail.get("market", self.settings.account.name))
 
-    def _set(self, name: str, bar: int, bar_time: int | None) -> None:
-        if self.since is not None:
-            bar_time = max(int(self.since) - bar, bar_time or 0)
-        self.of[name] = NewestBar(bar, bar_time)
+    def _at(self, bar: int, bar_time: int | None) -> NewestBar:
+        return NewestBar(bar, bar_time if self.since is None else max(int(self.since) - bar, bar_time or 0))

@@ -35,6 +35,10 @@ _OF_A_MARKET: Final = frozenset(
         "clock_behind",
         "clock_behind_over",
         "model_swapped",
+        "model_failed",
+        "model_recovered",
+        "paused",
+        "resumed",
         "stale_feed",
         "stale_feed_over",
         "suspect",
@@ -60,6 +64,8 @@ _TROUBLE: Final = {
     "model_swapped": "another model decides",
     "paused": "paused",
     "resumed": "resumed",
+    "model_failed": "a model fails, and its market is not decided",
+    "model_recovered": "the model decides again",
     "model_rejected": "a model was refused, the one before trades on",
     "settings_rejected": "the settings were refused, those before hold",
     "market_rejected": "a market was refused",
@@ -189,7 +195,7 @@ class Notifier:
 
 class Ping:
     """An observer that asks for `notify.ping_url` after each decided bar, so that its absence is noticed elsewhere; of
-    several markets, only while none of them is more than a bar behind.
+    several markets, only while none of them is more than a bar of its own behind.
     """
 
     name = "ping"
@@ -197,19 +203,22 @@ class Ping:
     def __init__(self, url: str) -> None:
         self.url, self.authorization = _without_userinfo(url)
         self.due = False
-        self.closes: dict[str, int] = {}  # of the newest bar, by market
+        self.closes: dict[str, tuple[int, int]] = {}  # by market, of its newest bar and of the one after that
 
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """Remember how far each market has come."""
-        terms = {account.trader.terms.market: account.trader.terms for account in account_states}
-        bars = {account.trader.terms.market: account.bar_time or 0 for account in account_states}
-        self.closes = {market: bars[market] + terms[market].bar for market in terms}
+        self.closes = {}
+        for account in account_states:
+            self._closed(account.trader.terms, account.bar_time or 0)
 
     def on_bar(self, entries: Sequence[DecidedBar], seconds: float) -> None:  # noqa: ARG002 - an observer's
         """A ping is due; bars that are decided at once are one."""
-        terms = entries[0].trader.terms
-        self.closes[terms.market] = entries[0].step.decision.bar_time + terms.bar
-        self.due = self.due or max(self.closes.values()) - min(self.closes.values()) <= terms.bar
+        self._closed(entries[0].trader.terms, entries[0].step.decision.bar_time)
+        newest, following = zip(*self.closes.values(), strict=True)
+        self.due = self.due or max(newest) <= min(following)
+
+    def _closed(self, terms: AccountTerms, bar_time: int) -> None:
+        self.closes[terms.market] = (bar_time + terms.bar, bar_time + 2 * terms.bar)
 
     def on_event(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Nothing to do."""

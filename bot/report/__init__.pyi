@@ -51,7 +51,10 @@ from .sheet import definitions as definitions
 from .sheet import document as document
 from .sheet import sheet as sheet
 from .sheet import tiles as tiles
+from .statistics import HOURS_A_YEAR as HOURS_A_YEAR
+from .statistics import bars_a_year as bars_a_year
 from .statistics import drawdowns as drawdowns
+from .statistics import log_returns as log_returns
 from .statistics import sharpe as sharpe
 from .trades import small_trades as small_trades
 from .trades import trades as trades

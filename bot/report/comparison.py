@@ -9,6 +9,7 @@ from bot.model import Array
 from bot.report.formatting import Html, money, mood, percent, ratio, signed, signed_percent, table, when
 from bot.report.history import AccountHistory, account_statistics, mix
 from bot.report.intervals import total_interval
+from bot.report.statistics import log_returns
 
 
 def compare_accounts(aligned: Sequence[AccountHistory]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def _interval(values: Array, others: Array) -> tuple[float, float] | None:
     """The 95 % interval of how much more log return `values` (n,) made than `others` (n,); None after a ruin."""
     if values.min() <= 0 or others.min() <= 0:
         return None
-    found = total_interval((np.diff(np.log(values)) - np.diff(np.log(others)))[:, None])
+    found = total_interval((log_returns(values) - log_returns(others))[:, None])
     return found.low, found.high
 
 

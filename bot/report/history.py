@@ -11,12 +11,11 @@ from bot.errors import UsageError
 from bot.ledger import accounts, tables
 from bot.model import Array
 from bot.report.records import AccountRecord, cut_record, read_record
-from bot.report.statistics import drawdowns, log_return, sharpe
+from bot.report.statistics import bars_a_year, drawdowns, log_return, sharpe
 from bot.report.trades import trades
 from bot.trading import MINIMUM, POLICY, SYNTHETIC, AccountTerms, Fill
 
 _TINY = float(np.finfo(float).tiny)
-_YEAR = 365 * 86_400  # seconds
 
 
 class AccountHistory(NamedTuple):
@@ -190,7 +189,7 @@ def account_statistics(history: AccountHistory) -> dict[str, Any]:
     price, None where nothing was sold. `missed` counts the bars that were observed and not traded on, because they came
     too late, the clock was off or the account was paused, `synthetic` those that the exchange did not have.
     """
-    bars_a_year = _YEAR / history.terms.bar
+    yearly = bars_a_year(history.terms.bar)
     profits = [trade.profit for trade in trades(history.record, history.traded) if trade.profit is not None]
     mine, hold, mixed = log_return(history.values), log_return(history.holds), log_return(mix(history))
     return {
@@ -206,9 +205,9 @@ def account_statistics(history: AccountHistory) -> dict[str, Any]:
         "constant_mix_log_return": mixed,
         "excess_log_return": _less(mine, hold),
         "timing_log_return": _less(mine, mixed),
-        "sharpe": sharpe(history.values, bars_a_year),
-        "hold_sharpe": sharpe(history.holds, bars_a_year),
-        "constant_mix_sharpe": sharpe(mix(history), bars_a_year),
+        "sharpe": sharpe(history.values, yearly),
+        "hold_sharpe": sharpe(history.holds, yearly),
+        "constant_mix_sharpe": sharpe(mix(history), yearly),
         "max_drawdown": float(drawdowns(history.values).max()),
         "hold_max_drawdown": float(drawdowns(history.holds).max()),
         "exposure": exposure(history),

@@ -38,6 +38,7 @@ _DOTS: Final = 80  # of each side
 _SHOWN_KINDS: Final = (
     "model_swapped",
     "model_rejected",
+    "model_failed",
     "paused",
     "resumed",
     "gap",

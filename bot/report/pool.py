@@ -9,16 +9,15 @@ from bot.errors import UsageError
 from bot.model import Array
 from bot.report.history import AccountHistory, account_statistics, mix
 from bot.report.intervals import align, pooled_interval, total_interval
+from bot.report.statistics import bars_a_year, log_returns
 
-YEAR: Final = 365.25 * 86_400
 _CONFIDENCE_AND_POWER: Final = 1.959964 + 0.841621
 """Quantiles of the normal distribution for a two-sided test at 95 % that finds an effect four times in five."""
 
 
 def timing_gains(history: AccountHistory) -> Array:
     """What the account made more than its constant mix in each bar but the first, in log return: (n - 1,)."""
-    gains: Array = np.diff(np.log(history.values)) - np.diff(np.log(mix(history)))
-    return gains
+    return log_returns(history.values) - log_returns(mix(history))
 
 
 def pool_timing(histories: Sequence[AccountHistory], effect: float) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def pool_timing(histories: Sequence[AccountHistory], effect: float) -> dict[str,
     gains = [timing_gains(history)[:, None] for history in histories]
     hours, together = align([history.bar_times[1:] for history in histories], gains)
     pool = pooled_interval(together)
-    years = len(hours) * histories[0].terms.bar / YEAR
+    years = len(hours) / bars_a_year(histories[0].terms.bar)
     a_year = pool.deviation / np.sqrt(years)
     needed = float((_CONFIDENCE_AND_POWER * a_year / effect) ** 2) if a_year > 0 else None
     rows = [

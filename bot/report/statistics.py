@@ -7,8 +7,20 @@ import numpy as np
 
 from bot.model import Array
 
+HOURS_A_YEAR: Final = 8760
 _TINY: Final = float(np.finfo(float).tiny)
 _FEWEST: Final = 3
+
+
+def bars_a_year(bar: int) -> float:
+    """How many bars of `bar` seconds there are in a year of 365 days."""
+    return HOURS_A_YEAR * 3600 / bar
+
+
+def log_returns(values: Array) -> Array:
+    """Natural logarithms of the changes of values (n, ...), bar by bar: (n - 1, ...)."""
+    returns: Array = np.diff(np.log(values), axis=0)
+    return returns
 
 
 def log_return(values: Array) -> float | None:
@@ -23,12 +35,12 @@ def drawdowns(values: Array) -> Array:
     return below
 
 
-def sharpe(values: Array, bars_a_year: float) -> float | None:
-    """Sharpe ratio of values (n,): mean over standard deviation of the bars' simple returns, times the root of the bars
-    in a year; no risk-free rate (Sharpe 1994). None where nothing moves or a value is not positive.
+def sharpe(values: Array, yearly: float = HOURS_A_YEAR) -> float | None:
+    """Sharpe ratio of values (n,): mean over standard deviation of the bars' simple returns, times the root of the
+    bars in a year, `yearly`; no risk-free rate (Sharpe 1994). None where nothing moves or a value is not positive.
     """
     if len(values) < _FEWEST or values.min() <= 0:
         return None
     returns = values[1:] / values[:-1] - 1
     deviation = float(returns.std())
-    return float(returns.mean() / deviation * np.sqrt(bars_a_year)) if deviation > 0 else None
+    return float(returns.mean() / deviation * np.sqrt(yearly)) if deviation > 0 else None

@@ -15,6 +15,7 @@ from bot.errors import (
     LedgerInUseError,
     LedgerReplacedError,
     LedgerUnavailableError,
+    ModelError,
     UnknownSymbolError,
     UsageError,
 )
@@ -53,10 +54,10 @@ class Loop:
         while not self.waiter.stopping:
             self._feed_watchdog()
             self._report_observers()
+            self.markets.pauses.accounts()  # says in the log what has been asked for
             if self._has_file():
                 for market in self.markets:
                     market.poller.check_clock()
-                    market.poller.pauses.accounts()  # says in the log what has been asked for
                 polled = self._advance()
                 if polled or min(self._seconds_left(polling=False)) > SWAP_SECONDS:
                     self._swap_models()
@@ -130,7 +131,7 @@ class Loop:
     def _use(self, market: Market, traders: Sequence[Trader]) -> None:
         try:
             market.use(traders)
-        except UsageError as error:
+        except (UsageError, ModelError) as error:
             self._reject(str(error))
         except (LedgerUnavailableError, LedgerInUseError):
             market.next_traders = list(traders)

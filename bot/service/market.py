@@ -13,6 +13,7 @@ from bot.errors import (
     ExchangeRefusedError,
     LedgerInUseError,
     LedgerUnavailableError,
+    ModelError,
     UnknownSymbolError,
     WrongMarketError,
 )
@@ -32,7 +33,7 @@ class Market:
 
     def __init__(self, poller: Poller, poll_delay: float) -> None:
         self.poller, self.delay = poller, min(poll_delay, MAX_DELAY)
-        self.outage = Outage()
+        self.outage, self.model_outage = Outage(), Outage()
         self.failures = self.refusals = 0
         self.not_before = time.monotonic()
         self.poll: Poll | None = None
@@ -56,7 +57,8 @@ class Market:
         """Begin a poll, or go one step on with the one under way; whether one has ended.
 
         Raises UnknownSymbolError where the exchange lacks the symbol and the ledger has no candle of the market, and
-        what the ledger raises. A failure of the exchange is recorded, and the next poll comes later.
+        what the ledger raises. A failure of the exchange, or of a policy that is somebody's code, is recorded, and the
+        next poll comes later.
         """
         poll, self.poll = self.poll or Poll(self.poller, waiter), None
         try:
@@ -68,6 +70,8 @@ class Market:
             self._exchange_failed(ExchangeError(str(error)))
         except (WrongMarketError, ExchangeError) as error:
             self._exchange_failed(error if isinstance(error, ExchangeError) else ExchangeError(str(error)))
+        except ModelError as error:
+            self._model_failed(error)
         else:
             if not poll.discarded:
                 self._decided(poll.bars)
@@ -91,6 +95,9 @@ class Market:
         change = self.outage.over(self.poller.clock.now())
         if change is not None:
             self.poller.tell("info", "exchange_recovered", **change)
+        change = self.model_outage.over(self.poller.clock.now())
+        if change is not None:
+            self.poller.tell("info", "model_recovered", **change)
         # Where a bar has closed and still is not decided, the exchange has no candle of it yet, or none to trust.
         log.debug("poll", market=self.poller.market, bars=bars)
         self.refusals = 0
@@ -106,6 +113,13 @@ class Market:
         if change is not None:
             self.poller.tell("error", "exchange_error", error=str(error), **change)
         self.put_off(retry_wait(self.refusals if refused else self.failures, error))
+
+    def _model_failed(self, error: ModelError) -> None:
+        self.failures += 1
+        change = self.model_outage.failed(self.poller.clock.now())
+        if change is not None:
+            self.poller.tell("error", "model_failed", error=str(error), **change)
+        self.put_off(retry_wait(self.failures))
 
     def _raise_where_nothing_is_decided(self, error: UnknownSymbolError) -> None:
         with suppress(LedgerUnavailableError, LedgerInUseError):  # not known now: stay, and ask again

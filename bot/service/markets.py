@@ -11,6 +11,7 @@ from bot.ledger import Ledger, add_event
 from bot.market import Feed, Venue
 from bot.observers import NO_OBSERVERS, Observers
 from bot.service.market import Market
+from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.poller import Poller
 from bot.service.schedule import Alarm
 from bot.service.traders import TraderWatcher
@@ -46,10 +47,13 @@ class Markets:
         open_feed: OpenFeed | None = None,
         observers: Observers = NO_OBSERVERS,
     ) -> None:
-        """Raises UsageError where an exchange cannot be used, or an account was opened with other values."""
+        """Raises UsageError where an exchange cannot be used, an account was opened with other values, or nobody can
+        tell who is paused.
+        """
         self.watcher, self.clock, self.ledger, self.observers = watcher, clock, ledger, observers
         self.added: list[Market] = []  # while the daemon ran
         self.alarm: Alarm | None = None
+        self.pauses = PauseWatcher(pause_pointer(watcher.settings))
         self._open_feed = open_feed or feeds_of(clock)
         self._markets = [self._open(traders) for traders in _by_market(watcher.traders)]
         self.show_accounts()
@@ -86,8 +90,7 @@ class Markets:
             self._close(known[name], "market_removed")
         for name, group in wanted.items():
             if name in known:
-                if _differ(known[name].poller.traders, group):
-                    known[name].next_traders = group
+                known[name].next_traders = group if _differ(known[name].poller.traders, group) else None
                 continue
             try:
                 market = self._open(group)
@@ -112,7 +115,7 @@ class Markets:
         for market in self._markets:
             market.discard()
             market.poller.ledger = ledger
-            market.use(market.poller.traders)
+            market.poller.use(market.poller.traders)
         self.show_accounts()
 
     def _open(self, traders: Sequence[Trader]) -> Market:
@@ -120,7 +123,9 @@ class Markets:
         feed = self._open_feed(settings)
         first = traders[0].terms.name == self.watcher.settings.account.name
         label = None if first else traders[0].terms.name
-        poller = Poller(settings, self.clock, self.ledger, traders, feed, self.observers, label=label)
+        poller = Poller(
+            settings, self.clock, self.ledger, traders, feed, self.observers, label=label, pauses=self.pauses
+        )
         poller.on_resume = self.show_accounts
         return Market(poller, settings.schedule.poll_delay_seconds)
 
@@ -140,4 +145,8 @@ def _by_market(traders: Sequence[Trader]) -> list[list[Trader]]:
 
 
 def _differ(now: Sequence[Trader], then: Sequence[Trader]) -> bool:
-    return [(t.terms, t.model.model_id, t.mode) for t in now] != [(t.terms, t.model.model_id, t.mode) for t in then]
+    return list(map(_identity, now)) != list(map(_identity, then))
+
+
+def _identity(trader: Trader) -> tuple[Any, ...]:
+    return trader.terms, trader.initial_share, trader.model.model_id, trader.mode

@@ -6,7 +6,14 @@ from typing import Any, Final
 
 import structlog
 
-from bot.errors import ExchangeError, ExchangeRefusedError, HourhandError, UnknownSymbolError, WrongMarketError
+from bot.errors import (
+    ExchangeError,
+    ExchangeRefusedError,
+    HourhandError,
+    ModelError,
+    UnknownSymbolError,
+    WrongMarketError,
+)
 from bot.market import retry_wait
 from bot.service.poll import Poll
 from bot.service.poller import Poller
@@ -45,7 +52,7 @@ class Attempt:
         try:
             if self._poll.advance():
                 self.bars, self.over = self._poll.bars, True
-        except (UnknownSymbolError, WrongMarketError) as error:
+        except (UnknownSymbolError, WrongMarketError, ModelError) as error:
             self.error, self.over = error, True
         except ExchangeError as error:
             self._failed(error)

@@ -1,4 +1,4 @@
-"""Who is paused now, by the files that `hourhand pause` and the page write, one beside each market's pointer."""
+"""Who is paused now, by the file that `hourhand pause` and the page write: one for all markets of a daemon."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,49 +7,44 @@ import structlog
 
 from bot.errors import UsageError
 from bot.model import pauses, registry
+from bot.places import in_settings_folder
 from bot.settings import PolicySettings, Settings
 
 log = structlog.get_logger()
 
 
 def paused_accounts(settings: Settings) -> dict[str, float]:
-    """The accounts for which a pause is asked, and since when. Raises UsageError where a file cannot be read."""
-    return {account: at for pointer in _pointers(settings) for account, at in pauses.read_paused(pointer).items()}
+    """The accounts for which a pause is asked, and since when. Raises UsageError where the file cannot be read."""
+    return pauses.read_paused(pause_pointer(settings))
 
 
 def ask_to_pause(settings: Settings, accounts: Iterable[str], now: float) -> None:
     """Ask for the accounts to be paused. Raises ModelError where that cannot be written."""
-    names = list(accounts)
-    for pointer in _pointers(settings):
-        pauses.pause(pointer, names, now)
+    pauses.pause(pause_pointer(settings), accounts, now)
 
 
 def ask_to_resume(settings: Settings, accounts: Iterable[str]) -> None:
     """Ask for the accounts to be traded again. Raises ModelError where that cannot be written."""
-    names = list(accounts)
-    for pointer in _pointers(settings):
-        pauses.resume(pointer, names)
+    pauses.resume(pause_pointer(settings), accounts)
 
 
 def pause_pointer(settings: Settings) -> Path:
-    """The path beside which a market's pauses are kept: its pointer, the default one where a rule decides."""
+    """The path beside which pauses are kept: `policy.model`, its default where a rule decides. Further markets have
+    none of their own, as a daemon that reads its settings again may change their models.
+    """
     name = settings.policy.model
-    return Path(name if registry.is_path(name) else PolicySettings().model)
-
-
-def _pointers(settings: Settings) -> list[Path]:
-    return list(dict.fromkeys(map(pause_pointer, settings.each_market())))
+    return Path(name) if registry.is_path(name) else in_settings_folder(PolicySettings().model)
 
 
 class PauseWatcher:
-    """Reads the file again when it has been replaced, and logs what changed, unless it `is_quiet`."""
+    """Reads the file again when it has been replaced, and logs what changed."""
 
-    def __init__(self, pointer: Path, *, is_quiet: bool = False) -> None:
+    def __init__(self, pointer: Path) -> None:
         """Raises UsageError where the file is not one: whether to trade is nothing to guess."""
-        self.pointer, self.is_quiet = pointer, is_quiet
+        self.pointer = pointer
         self._signature = self._current_signature()
         self._accounts = frozenset(pauses.read_paused(pointer))
-        if self._accounts and not is_quiet:
+        if self._accounts:
             log.warning("paused", accounts=sorted(self._accounts))
 
     def accounts(self) -> frozenset[str]:
@@ -63,7 +58,7 @@ class PauseWatcher:
         except UsageError as error:
             log.warning("pauses_unreadable", error=str(error))
         for kind, accounts in (("paused", self._accounts - before), ("resumed", before - self._accounts)):
-            if accounts and not self.is_quiet:
+            if accounts:
                 log.warning(kind, accounts=sorted(accounts))
         return self._accounts
 

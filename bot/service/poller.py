@@ -7,12 +7,12 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from bot.clock import Clock, newest_closed, utc
-from bot.console import format_cell
+from bot.clock import Clock, newest_closed
 from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
+from bot.service.bar_events import log_bar, pause_events, swap_detail
 from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.waiter import Request
 from bot.service.watch import FeedWatch
@@ -66,13 +66,15 @@ class Poller:
         observers: Observers = NO_OBSERVERS,
         *,
         label: str | None = None,
+        pauses: PauseWatcher | None = None,
     ) -> None:
         """`traders` are on one market, the first is its main one. `label` is the `market` of its events: none for the
-        first market of the settings. Raises UsageError where an account was opened with other values.
+        first market of the settings. `pauses` is shared with the other markets, if there are any. Raises UsageError
+        where an account was opened with other values, or nobody can tell who is paused.
         """
         self.schedule, self.clock, self.ledger, self.feed = settings.schedule, clock, ledger, feed
         self.observers, self.label = observers, label
-        self.pauses = PauseWatcher(pause_pointer(settings), is_quiet=label is not None)
+        self.pauses = pauses or PauseWatcher(pause_pointer(settings))
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
         self.on_resume: Callable[[], object] = lambda: None  # called when the accounts were read anew in a poll
         self._watch = FeedWatch(clock, self.bar, self.note, label)
@@ -263,10 +265,8 @@ class Poller:
         events: list[tuple[str, Mapping[str, Any]]] = [
             ("gap", {"bar_time": first, "bars": count, **self.whose}) for first, count in gaps if first in written
         ]
-        events += [
-            ("model_swapped", detail) for detail in map(_swap_detail, account_states, bars) if detail is not None
-        ]
-        pauses, paused = _pause_events(bars, self._paused)
+        events += [("model_swapped", detail) for detail in map(swap_detail, account_states, bars) if detail is not None]
+        pauses, paused = pause_events(bars, self._paused)
         events += pauses
         self._in_sync = False  # unknown until the commit has come back
         began = time.perf_counter()
@@ -301,57 +301,6 @@ class Poller:
 
 def _decided(account: AccountState, candle: Candle, reason: str, quote: Quote | None) -> DecidedBar:
     return account.decide(candle, reason, quote if account.trader.terms.fill == "quote" else None)
-
-
-def _swap_detail(account: AccountState, bar: DecidedBar) -> dict[str, Any] | None:
-    """The detail of a `model_swapped` event, None where the model is the one before."""
-    before, now = account.model_before, bar.step.decision.model_id
-    if before in (None, now):
-        return None
-    return {
-        "account": account.trader.terms.name,
-        "bar_time": bar.step.decision.bar_time,
-        "before": before,
-        "now": now,
-    }
-
-
-def _pause_events(bars: Sequence[DecidedBar], before: set[str]) -> tuple[list[tuple[str, dict[str, Any]]], set[str]]:
-    """A `paused` or `resumed` event for each account for which the bars are the first of their kind, and who is paused
-    after them; `before` were. Bars that the exchange did not have change nothing.
-    """
-    events, paused = [], set(before)
-    for bar in bars:
-        account, decision = bar.trader.terms.name, bar.step.decision
-        is_paused = decision.reason == PAUSED
-        if decision.reason != SYNTHETIC and is_paused != (account in paused):
-            kind = "paused" if is_paused else "resumed"
-            events.append((kind, {"account": account, "bar_time": decision.bar_time}))
-            paused ^= {account}
-    return events, paused
-
-
-def log_bar(bar: DecidedBar) -> None:
-    """One line a bar, what matters first; a trade says what was filled."""
-    d, fill = bar.step.decision, bar.step.fill
-    filled = {"filled": f"{fill.amount:.8f} at {format_cell(fill.price)}"} if fill is not None else {}
-    log.info(
-        "bar",
-        time=utc(d.bar_time),
-        action=d.action,
-        **filled,
-        reason=d.reason,
-        close=bar.step.candle.close,
-        value=round(d.value, 2),
-        excess=round(d.value - d.hold_value, 2),
-        account=bar.trader.terms.name,
-        p_hold=d.p_hold,
-        p_buy=d.p_buy,
-        p_sell=d.p_sell,
-        balance=round(d.balance, 2),
-        stocks=round(d.stocks, 8),
-        hold_value=round(d.hold_value, 2),
-    )
 
 
 def _before_last(run: Sequence[Candle], bars: int) -> Sequence[Candle]:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
 from bot.cli import main as hourhand
-from bot.service import poller
+from bot.service import bar_events, poller
 from bot.trading import Trader
 
 POINTS: Final = (
@@ -51,7 +51,7 @@ class Killer:
         event.listen(Engine, "after_cursor_execute", self._wrote)
         event.listen(Engine, "commit", self._commits)
         event.listen(Pool, "checkin", self._committed)
-        step, report = Trader.step, poller.log_bar
+        step, report = Trader.step, bar_events.log_bar
 
         def counted(trader: Trader, *arguments: Any, **named: Any) -> Any:
             made = step(trader, *arguments, **named)

@@ -27,6 +27,11 @@ class Rules(NamedTuple):
         """`trade` under these rules: for a policy that plans."""
         return trade(action, balance, stocks, price, self)
 
+    def with_share(self, share: float, close: float) -> "Rules":
+        """The same for an account that starts with `initial_balance` in all, `share` of it in coins at `close`."""
+        coins = share * self.initial_balance
+        return self._replace(initial_balance=self.initial_balance - coins, initial_stocks=coins / close)
+
 
 OWN_RULES: Final = Rules._fields[:-1]
 """The rules that an account's settings give: all but the exchange's limits."""

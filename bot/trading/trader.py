@@ -7,10 +7,9 @@ from typing import Final, NamedTuple
 
 from bot.errors import ExchangeError, ModelError
 from bot.market import Candle, MarketLimits
-from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, Observation, PolicyOutput, choose, draw
+from bot.model import ACTIONS, DECIMALS, HOLD, Array, Model, Observation, PolicyOutput, choose, draw, wanted_warmup
 from bot.trading.rules import AccountTerms, Quote, account_value, execute, hold_value_at
 
-USUAL_WARMUP: Final = 500
 POLICY: Final = "policy"
 MINIMUM: Final = "minimum"
 SYNTHETIC: Final = "synthetic"
@@ -87,14 +86,12 @@ class Trader:
         """The trader with initial amounts fixed by the close of the account's first bar."""
         if self.initial_share is None:
             return self
-        worth = self.terms.rules.initial_balance
-        coins = self.initial_share * worth
-        rules = self.terms.rules._replace(initial_balance=worth - coins, initial_stocks=coins / close)
+        rules = self.terms.rules.with_share(self.initial_share, close)
         return replace(self, terms=self.terms._replace(rules=rules), initial_share=None)
 
     def warmup_bars(self, configured: int | None) -> int:
         """How many bars of history it is warmed up on: what is configured, else what its policy wants."""
-        return getattr(self.model.policy, "warmup_bars", USUAL_WARMUP) if configured is None else configured
+        return wanted_warmup(self.model.policy) if configured is None else configured
 
     def with_limits(self, limits: MarketLimits) -> "Trader":
         """The trader of a new account on whose market these limits are in force."""

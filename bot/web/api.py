@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from bot.clock import utc
 from bot.errors import UsageError
-from bot.ledger import pages, read_terms
+from bot.ledger import pages, read_all_terms, read_terms
 from bot.report import FullSeries, thin, trades
 from bot.web import schemas
 from bot.web.figures import Figures
@@ -36,6 +36,16 @@ Accounts = Annotated[
     str, Query(max_length=2_000, description="Accounts, apart by commas; all on the main account's market if left out.")
 ]
 Points = Annotated[int, Query(ge=20, le=5_000, description="How many points at most.")]
+
+
+async def _asked(
+    first: From = 0, end: To = LATEST, limit: Limit = 500, cursor: Cursor = None, order: Order = "asc"
+) -> pages.Span:
+    return pages.Span(first, end, limit, cursor, order == "desc")
+
+
+Asked = Annotated[pages.Span, Depends(_asked)]
+"""Which rows of a table, from the query."""
 
 
 def encoded(value: object) -> Response:
@@ -87,32 +97,17 @@ def _account_routes(router: APIRouter, figures: Figures) -> None:
     @router.get(
         "/accounts/{name:path}/decisions", response_model=schemas.Decisions, responses=_NONE, summary="What was decided"
     )
-    def decisions(
-        name: Name,
-        first: From = 0,
-        end: To = LATEST,
-        limit: Limit = 500,
-        cursor: Cursor = None,
-        order: Order = "asc",
-    ) -> Response:
-        span = pages.Span(first, end, limit, cursor, order == "desc")
+    def decisions(name: Name, span: Asked) -> Response:
         with source.reading() as connection:
             if read_terms(connection, name) is None:
                 raise HTTPException(404, f"there is no account {name!r}")
             rows = pages.page_of_decisions(connection, name, span)
-        return encoded(_page("decisions", [_timed(row) for row in rows], "bar_time", limit))
+        return encoded(_page("decisions", [_timed(row) for row in rows], "bar_time", span.limit))
 
     @router.get("/accounts/{name:path}/fills", response_model=schemas.Fills, responses=_NONE, summary="What was traded")
-    def fills(
-        name: Name,
-        first: From = 0,
-        end: To = LATEST,
-        limit: Limit = 500,
-        cursor: Cursor = None,
-        order: Order = "asc",
-    ) -> Response:
-        rows = fill_rows(series_of(figures, name), pages.Span(first, end, limit, cursor, order == "desc"))
-        return encoded(_page("fills", rows, "bar_time", limit))
+    def fills(name: Name, span: Asked) -> Response:
+        rows = fill_rows(series_of(figures, name), span)
+        return encoded(_page("fills", rows, "bar_time", span.limit))
 
     @router.get(
         "/accounts/{name:path}/equity",
@@ -146,35 +141,27 @@ def _ledger_routes(router: APIRouter, figures: Figures) -> None:
 
     @router.get("/candles", response_model=schemas.Candles, responses=_NONE, summary="The stored candles")
     def candles(
+        span: Asked,
         market: Annotated[str, Query(max_length=200, description="As `market` of an account; the first one's.")] = "",
-        first: From = 0,
-        end: To = LATEST,
-        limit: Limit = 500,
-        cursor: Cursor = None,
-        order: Order = "asc",
     ) -> Response:
         with source.reading() as connection:
-            known = [terms.market for terms in pages.read_all_terms(connection)]
+            known = [terms.market for terms in read_all_terms(connection)]
             if market and market not in known:
                 raise HTTPException(404, f"there is no market {market!r}")
             main = read_terms(connection, figures.settings.account.name)
             wanted = market or (main.market if main else (known or [figures.settings.market])[0])
-            rows = pages.page_of_candles(connection, wanted, pages.Span(first, end, limit, cursor, order == "desc"))
+            rows = pages.page_of_candles(connection, wanted, span)
         timed = [_timed(row) | {"synthetic": bool(row["synthetic"])} for row in rows]
-        return encoded(_page("candles", timed, "bar_time", limit))
+        return encoded(_page("candles", timed, "bar_time", span.limit))
 
     @router.get("/events", response_model=schemas.Events, summary="What happened")
     def events(
+        span: Asked,
         kind: Annotated[str | None, Query(max_length=100, description="Events of this kind alone.")] = None,
-        first: From = 0,
-        end: To = LATEST,
-        limit: Limit = 500,
-        cursor: Cursor = None,
-        order: Order = "asc",
     ) -> Response:
         with source.reading() as connection:
-            rows = pages.page_of_events(connection, kind, pages.Span(first, end, limit, cursor, order == "desc"))
-        return encoded(_page("events", [row | {"time": utc(row["at"])} for row in rows], "id", limit))
+            rows = pages.page_of_events(connection, kind, span)
+        return encoded(_page("events", [row | {"time": utc(row["at"])} for row in rows], "id", span.limit))
 
 
 def _summary_routes(router: APIRouter, figures: Figures) -> None:

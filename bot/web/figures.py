@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.clock import Clock, bar_seconds, utc
 from bot.errors import HourhandError, UsageError
-from bot.ledger import is_in_use, pages
+from bot.ledger import is_in_use, pages, read_all_terms
 from bot.model import registry
 from bot.observers import account_statuses
 from bot.report import Event, account_statistics, align_histories, compare_accounts, render_page
@@ -46,7 +46,7 @@ class Figures:
     def names(self) -> list[str]:
         """The accounts of the ledger, the settings' own first."""
         with self.source.reading() as connection:
-            names = [terms.name for terms in pages.read_all_terms(connection)]
+            names = [terms.name for terms in read_all_terms(connection)]
         main = self.settings.account.name
         return [*([main] if main in names else []), *(name for name in names if name != main)]
 
@@ -56,7 +56,7 @@ class Figures:
         Raises UsageError for one that the ledger does not have.
         """
         with self.source.reading() as connection:
-            markets = {terms.name: terms.market for terms in pages.read_all_terms(connection)}
+            markets = {terms.name: terms.market for terms in read_all_terms(connection)}
         for name in names:
             if name not in markets:
                 raise UsageError(f"there is no account {name!r}")

@@ -11,7 +11,7 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 
 from bot.clock import utc
-from bot.ledger import pages
+from bot.ledger import pages, read_all_terms
 from bot.web.source import NotReadyError, Source
 
 LOOK_SECONDS: Final = 1.0
@@ -77,7 +77,7 @@ class Watch:
 
     def _look(self) -> list[tuple[str, dict[str, Any]]]:
         with self.source.reading() as connection:
-            names = [terms.name for terms in pages.read_all_terms(connection)]
+            names = [terms.name for terms in read_all_terms(connection)]
             bars = {name: bar_time for name, (bar_time, _) in pages.newest_links(connection, names).items()}
             event = pages.newest_event(connection)
             seen, self._seen = self._seen, _Seen(bars, event)
@@ -91,7 +91,8 @@ class Watch:
             if event > seen.event:
                 span = pages.Span(float("-inf"), float("inf"), _MOST_A_LOOK, seen.event)
                 for row in pages.page_of_events(connection, None, span):
-                    news.append(("swap" if row["kind"] == "model_swapped" else "event", row))
+                    kind = "swap" if row["kind"] == "model_swapped" else "event"
+                    news.append((kind, row))
             return news
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:

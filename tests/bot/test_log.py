@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from bot import log
-from bot.service.poller import log_bar
+from bot.service.bar_events import log_bar
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, DecidedBar, Trader, new_account_state
 from tests.harness import MARKET, model_of

@@ -12,7 +12,7 @@ from bot.clock import utc
 from bot.model import ACTIONS, Model
 from bot.trading import Rules
 from training.article.ppo import Episode
-from training.evaluation import Runs, Span, charts, evaluation_summary, hold_values, policy_runs
+from training.evaluation import Runs, Span, charts, evaluate_model, evaluation_statistics, hold_values, policy_runs
 
 _RULES: Final = Rules()
 _BLOCK: Final = 500
@@ -42,8 +42,8 @@ def report(
             }
             for n, block in enumerate(blocks)
         ],
-        "training": evaluation_summary(model, training, seed=seed),
-        "unseen": evaluation_summary(model, unseen, seed=seed),
+        "training": evaluation_statistics(evaluate_model(model, training, seed=seed)),
+        "unseen": evaluation_statistics(evaluate_model(model, unseen, seed=seed)),
     }
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures

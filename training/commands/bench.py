@@ -9,7 +9,7 @@ from bot.console import add_json, print_result
 from bot.errors import UsageError
 from bot.market import fill_gaps
 from training import lab
-from training.commands.common import utc_date
+from training.commands.common import add_span
 from training.data import between, read_file
 
 
@@ -23,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "example: hourhand-train bench --candles btcusd_1h.csv --threads 1"
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
-    parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
-    parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
+    add_span(parser)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="cores to pin everything to (1)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds that each one runs (5)")
     add_json(parser)

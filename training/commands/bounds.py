@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from bot.console import add_json, print_table
+from bot.console import add_json, print_result, print_table
 from training import lab
-from training.commands.common import utc_date
+from training.commands.common import add_hyperparameters, utc_date, whole_number
 from training.data import between, read_file
 from training.learner import load_training_settings
 
@@ -21,10 +21,12 @@ has 45,000 hours or as many as the file, of which the last 12,000 are held out. 
 the timing as a part of that of an account that knows the truth and buys or sells every hour."""
     parser.epilog = "example: hourhand-train bounds --candles btcusd.parquet --draws 3"
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="the real hours that are shuffled")
-    parser.add_argument("--draws", type=int, default=3, metavar="N", help="markets of each kind (3)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="networks trained side by side (1)")
+    parser.add_argument("--draws", type=whole_number(1), default=3, metavar="N", help="markets of each kind (3)")
+    parser.add_argument(
+        "--threads", type=whole_number(1), default=1, metavar="N", help="networks trained side by side (1)"
+    )
     parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="hyper-parameters (config/training.toml)")
+    add_hyperparameters(parser)
     add_json(parser)
 
 
@@ -39,7 +41,7 @@ def call(parsed_args: argparse.Namespace) -> int:
         rows.append(row)
         sys.stderr.write(f"{len(rows)} of {parsed_args.draws * (1 + len(lab.PLANTED))}: {json.dumps(row)}\n")
     if parsed_args.json:
-        print(json.dumps({"rows": rows}))
+        print_result({"rows": rows}, as_json=True)
     else:
         print_table(columns, [[row.get(name, "") for name in columns] for row in rows])
     return 0

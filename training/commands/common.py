@@ -1,7 +1,7 @@
 """What the subcommands of `hourhand-train` share."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,28 @@ def add_candles(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-coin", action="store_true", help="count every file of a coin, where an hour of a coin counts once"
     )
+
+
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """`--from DATE` and `--to DATE`, as `since` and `until`: which candles."""
+    parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
+    parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
+
+
+def add_hyperparameters(parser: argparse.ArgumentParser) -> None:
+    """`--config FILE`: the trainer's settings."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="hyper-parameters (config/training.toml)")
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `least` to 2**63 - 1."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) < 2**63:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more, below 2**63")
+        return int(text)
+
+    return parse
 
 
 def utc_date(text: str) -> int:

@@ -9,17 +9,25 @@ from typing import Any
 
 from bot.console import add_json, print_result, print_table, progress
 from bot.errors import UsageError
-from bot.model import Array, Model, attach_evaluation, in_sample_bars, in_sample_warning, named_model, save_model
+from bot.model import (
+    Array,
+    Model,
+    attach_evaluation,
+    in_sample_bars,
+    in_sample_warning,
+    named_model,
+    save_model,
+    wanted_warmup,
+)
+from bot.report import bars_a_year
 from bot.settings import AccountSettings, load_settings
 from bot.trading import Rules, rules_of
-from training.commands.common import add_candles, utc_date
+from training.commands.common import add_candles, add_span, whole_number
 from training.data import Market, load_markets
 from training.evaluation import (
     BASELINES,
-    HOURS_A_YEAR,
     RUNS,
     SHARE,
-    WARMUP_BARS,
     Checks,
     Evaluation,
     Span,
@@ -28,7 +36,6 @@ from training.evaluation import (
     evaluation_statistics,
     markets_statistics,
     pool,
-    rules_with_share,
     spans_of,
     timing_evidence,
 )
@@ -36,15 +43,15 @@ from training.evaluation import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `evaluate`."""
-    parser.description = f"""\
+    parser.description = """\
 Run a model over candles exactly as the daemon would, beside always holding, a constant mix of the same mean exposure
 (brought back to it every hour, free of cost) and random trading with the same turnover.
 
 Returns are total natural logarithms over the span. Sharpe ratios are of hourly simple returns, annualised with 8,760
 hours, without a risk-free rate. Intervals are of 95 %: over what the hours may bring, by the stationary block
 bootstrap, and with several runs over their draws. The account starts with the initial holdings at the first close;
-several markets start with 10,000 each, half of it in coins. Up to {WARMUP_BARS} candles before --from warm the hidden
-state up; holes are filled with flat candles, which are not traded on."""
+several markets start with 10,000 each, half of it in coins. As many candles before --from as the model wants (500, or
+2,160 with slow features) warm it up; holes are filled with flat candles, which are not traded on."""
     parser.epilog = (
         "example: hourhand-train evaluate --model models/current --candles btcusd.parquet --from 2021-01-01 --json"
     )
@@ -59,13 +66,12 @@ state up; holes are filled with flat candles, which are not traded on."""
         "--config", type=Path, metavar="FILE", help="the daemon's settings, for [account] (default: 10,000 and 1 coin)"
     )
     parser.add_argument("--timeframe", default="", metavar="T", help="where the file does not say (1h)")
-    parser.add_argument("--from", type=utc_date, dest="since", metavar="DATE", help="first bar decided, UTC")
-    parser.add_argument("--to", type=utc_date, dest="until", metavar="DATE", help="bar after the last, UTC")
+    add_span(parser)
     parser.add_argument(
         "--mode", choices=("sample", "argmax"), default="sample", help="how actions are chosen (sample)"
     )
-    parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help=f"runs of `sample` ({RUNS})")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the first run (0)")
+    parser.add_argument("--runs", type=whole_number(1), default=RUNS, metavar="N", help=f"runs of `sample` ({RUNS})")
+    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of the first run (0)")
     parser.add_argument("--out", type=Path, metavar="FILE.html", help="write a page with the charts as well")
     parser.add_argument(
         "--save", type=Path, metavar="DIR", help="write the model, with these figures in its manifest, to a new folder"
@@ -75,10 +81,6 @@ state up; holes are filled with flat candles, which are not traded on."""
 
 def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    if parsed_args.runs < 1:
-        raise UsageError("--runs is 1 or more")
-    if parsed_args.seed < 0:
-        raise UsageError("--seed is 0 or more")
     if parsed_args.save and parsed_args.save.exists():
         raise UsageError(f"{parsed_args.save} already exists; choose another folder for the model")
     model = named_model(parsed_args.model)
@@ -111,7 +113,7 @@ def _evaluate(
     parsed_args: argparse.Namespace, model: Model, markets: Sequence[Market], *, several: bool
 ) -> dict[str, tuple[Evaluation, Rules]]:
     """The evaluation of each market that has candles from --from to --to, and the rules it was made with."""
-    spans = spans_of(markets, parsed_args.since, parsed_args.until)
+    spans = spans_of(markets, parsed_args.since, parsed_args.until, wanted_warmup(model.policy))
     account = load_settings(parsed_args.config).account if parsed_args.config else AccountSettings()
     share = account.initial_share if parsed_args.config else SHARE if several else None
     evaluations = {}
@@ -120,7 +122,7 @@ def _evaluate(
         for name, span in spans.items():
             rules = rules_of(account)
             if share is not None:
-                rules = rules_with_share(rules, span.closes[0], rules.initial_balance, share)
+                rules = rules.with_share(share, span.closes[0])
             evaluations[name] = (
                 evaluate_model(
                     model,
@@ -162,7 +164,7 @@ def _judged(model: Model, spans: Sequence[Span], timing: Array, seed: int) -> di
     in_sample = in_sample_bars(model.manifest, times)
     if warning := in_sample_warning(in_sample, len(times)):
         _warn(warning)
-    year, checks = HOURS_A_YEAR * 3600 / spans[0].bar, Checks(in_sample_bars=in_sample)
+    year, checks = bars_a_year(spans[0].bar), Checks(in_sample_bars=in_sample)
     evidence = timing_evidence(timing[:, None], 1, checks, bars_a_year=year, seed=seed)
     return {"in_sample_bars": in_sample, "verdict": evidence.sentence}
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.console import add_json, print_result, print_table, progress
-from bot.errors import UsageError
-from training.commands.common import add_candles
+from training.commands.common import add_candles, add_hyperparameters, whole_number
 from training.data import Market, load_markets
 from training.evaluation import PARTS
 
@@ -22,28 +21,29 @@ def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
     """Candles, seeds, folder, settings, and where tasks run."""
     add_candles(parser)
     parser.add_argument("--timeframe", default="", metavar="T", help="where the files do not say (1h)")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each setting in each fold (5)")
+    parser.add_argument(
+        "--seeds", type=whole_number(1), default=5, metavar="N", help="trainings of each setting in each fold (5)"
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; the same command goes on there"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="hyper-parameters (config/training.toml)")
-    parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help=f"runs of each trained model ({RUNS})")
+    add_hyperparameters(parser)
     parser.add_argument(
-        "--embargo-days", type=int, default=EMBARGO_DAYS, metavar="D",
+        "--runs", type=whole_number(1), default=RUNS, metavar="N", help=f"runs of each trained model ({RUNS})"
+    )
+    parser.add_argument(
+        "--embargo-days", type=whole_number(0), default=EMBARGO_DAYS, metavar="D",
         help=f"left out between training and test ({EMBARGO_DAYS})",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="tasks at once on this machine (one a core)"
+        "--workers", type=whole_number(0), default=0, metavar="N", help="tasks at once on this machine (one a core)"
     )
     parser.add_argument("--address", default="", metavar="A", help="a Ray cluster: HOST:PORT, or auto")
     add_json(parser)
 
 
 def read_markets(parsed_args: argparse.Namespace) -> list[Market]:
-    """The markets. Raises UsageError, also where a number is out of range."""
-    for name, least in (("seeds", 1), ("runs", 1), ("embargo_days", 0), ("workers", 0)):
-        if getattr(parsed_args, name) < least:
-            raise UsageError(f"--{name.replace('_', '-')} is {least} or more")
+    """The markets. Raises UsageError where there are none."""
 
     def warn(sentence: str) -> None:
         sys.stderr.write(f"{sentence}\n")

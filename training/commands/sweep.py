@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from bot.clock import read_clock, utc
-from bot.errors import UsageError
 from training import lab
-from training.commands.common import utc_date
+from training.commands.common import add_span, whole_number
 from training.commands.lab_options import add_lab_arguments, read_markets, show, task_progress
 from training.data import within
 from training.lab import METHODS
@@ -26,17 +25,16 @@ Tasks run on Ray, one a core. Stopped or killed, the same command goes on with w
     add_lab_arguments(parser)
     parser.add_argument("--space", type=Path, required=True, metavar="FILE", help="what may be chosen, in TOML")
     parser.add_argument("--method", choices=METHODS, default="grid", help="how settings are found (grid)")
-    parser.add_argument("--trials", type=int, default=20, metavar="N", help="settings of random and optuna (20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of random and optuna (0)")
-    parser.add_argument("--parts", type=int, default=3, metavar="N", help="parts that are tested (3)")
-    parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
-    parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
+    parser.add_argument(
+        "--trials", type=whole_number(1), default=20, metavar="N", help="settings of random and optuna (20)"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of random and optuna (0)")
+    parser.add_argument("--parts", type=whole_number(1), default=3, metavar="N", help="parts that are tested (3)")
+    add_span(parser)
 
 
 def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    if parsed_args.trials < 1 or parsed_args.parts < 1 or parsed_args.seed < 0:
-        raise UsageError("--trials and --parts are 1 or more, --seed 0 or more")
     settings = load_training_settings(parsed_args.config)
     search = lab.Search(lab.read_space(parsed_args.space), parsed_args.method, parsed_args.trials, parsed_args.seed)
     markets = within(read_markets(parsed_args), parsed_args.since, parsed_args.until)

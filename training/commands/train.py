@@ -25,7 +25,7 @@ from bot.errors import UsageError
 from bot.market import fill_gaps
 from bot.model import Model, NetworkSpec, build_model, features, save_model
 from training import article, learner, selection
-from training.commands.common import utc_date
+from training.commands.common import add_candles, add_hyperparameters, add_span, whole_number
 from training.commands.screen import Screen
 from training.data import Market, load_markets, numbers, sha256, within
 
@@ -63,41 +63,25 @@ speed can be compared. Figures of every iteration and the checkpoints are kept i
 Of several files of one coin the first counts whole, of the others only what lies before or after it. No return is
 learned from across a hole in the candles."""
     parser.epilog = "example: hourhand-train train --candles btcusd_1h.csv --out models/new --to 2021-01-01 --seed 1"
-    parser.add_argument(
-        "--candles", type=Path, required=True, nargs="+", metavar="FILE", help="CSV, csv.gz, Parquet or JSON; or a glob"
-    )
-    parser.add_argument("--same-coin", action="store_true", help="let every file of a coin count whole")
+    add_candles(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model's folder, a new one")
     parser.add_argument("--preset", choices=PRESETS, default="default")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        "--steps", type=_count, metavar="N", help="environment steps (bars), rounded up to whole iterations"
+        "--steps", type=whole_number(1), metavar="N", help="environment steps (bars), rounded up to whole iterations"
     )
-    length.add_argument("--episodes", type=_count, metavar="N", help="windows, rounded up to whole iterations")
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N")
-    parser.add_argument("--from", dest="since", type=utc_date, metavar="DATE", help="first candle (UTC, inclusive)")
-    parser.add_argument("--to", dest="until", type=utc_date, metavar="DATE", help="end of the candles (UTC, exclusive)")
+    length.add_argument("--episodes", type=whole_number(1), metavar="N", help="windows, rounded up to whole iterations")
+    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N")
+    add_span(parser)
     parser.add_argument("--timeframe", default="", help="where the file does not tell (1h)")
     parser.add_argument(
-        "--threads", type=_count, metavar="N", help="processes that train side by side (as many as are of use)"
+        "--threads", type=whole_number(1), metavar="N", help="processes that train side by side (as many as are of use)"
     )
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="hyper-parameters (config/training.toml)")
+    add_hyperparameters(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in OUT.training")
     parser.add_argument("--tensorboard", action="store_true", help="write OUT.training/tensorboard as well")
     add_json(parser)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1")
-    return int(text)
 
 
 def call(parsed_args: argparse.Namespace) -> int:

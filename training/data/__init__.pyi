@@ -9,7 +9,6 @@ from .files import read_file as read_file
 from .files import sha256 as sha256
 from .files import write_file as write_file
 from .markets import Market as Market
-from .markets import hours_share as hours_share
 from .markets import load_markets as load_markets
 from .markets import stretches as stretches
 from .markets import within as within

@@ -4,9 +4,7 @@ import csv
 import gzip
 import hashlib
 import io
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +15,7 @@ from bot.clock import bar_seconds
 from bot.errors import UsageError
 from bot.extras import missing_extra
 from bot.market import Candle, find_gaps, read_candles
+from bot.whole import write_whole
 
 COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
 ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
@@ -94,7 +93,7 @@ def check_ending(path: Path) -> None:
 
 
 def write_file(path: Path, candles: Sequence[Candle], origin: Origin) -> None:
-    """Write candles whole or not at all: to a file beside it, synced, then renamed. The ending tells the format.
+    """Write candles whole or not at all. The ending tells the format.
 
     Parquet has `origin` and the candles' SHA-256 in its metadata. Raises UsageError where it cannot be written.
     """
@@ -102,17 +101,10 @@ def write_file(path: Path, candles: Sequence[Candle], origin: Origin) -> None:
     content = _parquet(candles, origin) if path.suffix.lower() == ".parquet" else _csv(candles)
     if path.suffix.lower() == ".gz":
         content = gzip.compress(content, mtime=0)
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error}") from error
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from bot.clock import bar_seconds, utc
 from bot.errors import UsageError
 from bot.market import Candle, find_gaps
-from bot.model import Array
 from training.data.files import ENDINGS, Origin, between, read_file
 
 _QUOTE: Final = "(?:USDT|USDC|BUSD|TUSD|FDUSD|USD|EUR|GBP|JPY|DAI)(?![A-Za-z0-9])"
@@ -147,15 +146,6 @@ def within(markets: Sequence[Market], since: int | None, until: int | None) -> l
     if not any(market.candles for market in cut):
         raise UsageError("there are no candles between --from and --to in any of the files")
     return [market for market in cut if market.candles]
-
-
-def hours_share(markets: Sequence[Market]) -> Array:
-    """The weight of each market in training, (markets,): its part of all the candles, so that every hour that there is
-    counts as much as any other, and a coin of two years a fifth of one of ten.
-    """
-    counts = np.array([len(market.candles) for market in markets], np.float64)
-    weights: Array = counts / counts.sum()
-    return weights
 
 
 def stretches(market: Market, shortest: int = 2) -> list[list[Candle]]:

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from bot.errors import ModelError, UsageError
 from bot.market import Candle, fill_gaps
-from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, Array, Model, Observation, choose, draw
+from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, USUAL_WARMUP, Array, Model, Observation, choose, draw
 from bot.report import constant_mix
 from bot.trading import Rules, account_value, execute, hold_value_at
 from training.data import Market, numbers
 
-WARMUP_BARS: Final = 500
 ACCOUNT: Final = "main"
 RANDOM_RUNS: Final = 32
 _CLOSE_ENOUGH: Final = 0.005
@@ -57,7 +56,7 @@ class Runs(NamedTuple):
 
 
 def span_of(
-    candles: Sequence[Candle], since: int | None, until: int | None, bar: int, warmup: int = WARMUP_BARS
+    candles: Sequence[Candle], since: int | None, until: int | None, bar: int, warmup: int = USUAL_WARMUP
 ) -> Span:
     """The bars with `since <= bar_time < until` and up to `warmup` before them, holes filled as the daemon fills them.
 
@@ -71,8 +70,10 @@ def span_of(
     return Span(run[start:], first - start, bar)
 
 
-def spans_of(markets: Sequence[Market], since: int | None, until: int | None) -> dict[str, Span]:
-    """The span of each market that has at least two candles with `since <= bar_time < until`, by its name.
+def spans_of(
+    markets: Sequence[Market], since: int | None, until: int | None, warmup: int = USUAL_WARMUP
+) -> dict[str, Span]:
+    """The span, by its name, of each market that has at least two candles with `since <= bar_time < until`.
 
     Raises UsageError where none has.
     """
@@ -80,7 +81,7 @@ def spans_of(markets: Sequence[Market], since: int | None, until: int | None) ->
     for market in markets:
         inside = [candle for candle in market.candles if since is None or candle.bar_time >= since]
         if len(markets) == 1 or sum(until is None or candle.bar_time < until for candle in inside) >= 2:
-            spans[market.name] = span_of(market.candles, since, until, market.bar)
+            spans[market.name] = span_of(market.candles, since, until, market.bar, warmup)
     if not spans:
         raise UsageError("there are fewer than two candles from --from to --to in any of the files")
     return spans

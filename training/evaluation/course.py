@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bot.clock import utc
 from bot.model import Array
-from bot.report import align, pooled, total_interval
+from bot.report import align, bars_a_year, log_returns, pooled, total_interval
 from bot.trading import Rules
 from training.evaluation.backtest import Runs, Span, hold_values, mix_values
-from training.evaluation.statistics import HOURS_A_YEAR, log_returns, summary
+from training.evaluation.statistics import summary
 
 PARTS: Final = ("cost", "variance_drag", "selection")
 SERIES: Final = ("policy", "hold", "constant_mix", *PARTS, "exposure", "turnover", "paid")
@@ -54,6 +54,12 @@ def timing_series(runs: Runs, closes: Array, share: float) -> Array:
     growth = np.log1p(earned)
     drag = growth - earned - (np.log1p(mixed) - mixed)
     return np.stack([log_returns(runs.values) - growth, drag, earned - mixed], axis=1)
+
+
+def timing_gains(span: Span, runs: Runs, rules: Rules) -> Array:
+    """Log returns over the constant mix of each run's own mean share, (n - 1, R)."""
+    mixes = [log_returns(mix_values(span, rules, float(share))) for share in runs.shares.mean(0)]
+    return log_returns(runs.values) - np.concatenate(mixes, axis=1)
 
 
 def course_of(span: Span, runs: Runs, rules: Rules) -> Course:
@@ -99,7 +105,7 @@ def course_summary(course: Course, name: str = "policy") -> dict[str, float]:
     """`log_return`, `sharpe` and `max_drawdown` of an account that grows by the log returns of that name."""
     start = np.ones((1, course.series.shape[2]))
     values = np.concatenate([start, np.exp(np.cumsum(course.of(name), axis=0))])
-    return summary(values, HOURS_A_YEAR * 3600 / course.bar)
+    return summary(values, bars_a_year(course.bar))
 
 
 def course_trading(course: Course) -> dict[str, float]:

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from bot.clock import utc
 from bot.model import Array, Model, training_span
+from bot.report import bars_a_year
 from bot.trading import Rules
 from training.evaluation.backtest import Runs, Span, counts, hold_values, mix_values, policy_runs, random_runs
 from training.evaluation.backtest import turnover as turnover_of
 from training.evaluation.course import PARTS, timing_series
-from training.evaluation.statistics import HOURS_A_YEAR, difference, summary
+from training.evaluation.statistics import difference, summary
 
 RUNS: Final = 16
 _RULES: Final = Rules()
@@ -84,7 +85,7 @@ def evaluation_statistics(done: Evaluation) -> dict[str, Any]:
     `actions` the bars at which each was done; means of the runs.
     """
     bar = done.span.bar
-    year = HOURS_A_YEAR * 3600 / bar
+    year = bars_a_year(bar)
     policy, values = done.policy, done.policy.values
     parts = timing_series(policy, done.span.closes, done.exposure)
     return {
@@ -111,19 +112,3 @@ def evaluation_statistics(done: Evaluation) -> dict[str, Any]:
 def _trading(runs: Runs) -> dict[str, float]:
     cost = float(runs.costs.sum(0).mean())
     return {"exposure": float(runs.shares.mean()), "turnover": turnover_of(runs), "cost": cost}
-
-
-def evaluation_summary(
-    model: Model,
-    span: Span,
-    *,
-    mode: str = "sample",
-    runs: int = RUNS,
-    seed: int = 0,
-    rules: Rules = _RULES,
-    slippage_bps: float = 0.0,
-) -> dict[str, Any]:
-    """The figures of `evaluate` for a manifest or a comparison. Raises ModelError as `evaluate_model`."""
-    return evaluation_statistics(
-        evaluate_model(model, span, mode=mode, runs=runs, seed=seed, rules=rules, slippage_bps=slippage_bps)
-    )

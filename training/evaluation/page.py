@@ -159,7 +159,8 @@ def _verdict(result: Mapping[str, Any]) -> str:
             f"{' and '.join(result[name]['covers'])} {low:+.3f} to {high:+.3f}), {sure} {what}."
         )
     parts = ", ".join(f"{name.replace('_', ' ')} {part:+.3f}" for name, part in result["timing_parts"].items())
-    return f"<p>{'<br>'.join([*sentences, f'The latter in parts: {parts}.'])}</p>"
+    told = f"<p><b>{escape(result['verdict'][0].upper() + result['verdict'][1:])}.</b></p>"
+    return f"{told}<p>{'<br>'.join([*sentences, f'The latter in parts: {parts}.'])}</p>"
 
 
 def _figures(result: Mapping[str, Any]) -> str:

@@ -8,15 +8,8 @@ from training.evaluation.backtest import Runs, counts
 from training.evaluation.course import Course, course_of, course_statistics, course_summary, course_trading, pool
 from training.evaluation.evaluate import Evaluation, evaluation_statistics
 
-WORTH: Final = 10_000.0
 SHARE: Final = 0.5
-
-
-def rules_with_share(rules: Rules, close: float, worth: float = WORTH, share: float = SHARE) -> Rules:
-    """The rules for an account that starts with `worth` in quote currency, `share` of it in coins at `close`: what a
-    coin costs then means nothing.
-    """
-    return rules._replace(initial_balance=worth * (1 - share), initial_stocks=worth * share / close)
+"""In coins at the start, where there are several markets: what a coin costs then means nothing."""
 
 
 def markets_statistics(evaluations: Mapping[str, tuple[Evaluation, Rules]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.market import Candle
-from bot.model import BUY, HOLD, SELL, Array, Features, market_observations
+from bot.model import BUY, HOLD, SELL, USUAL_WARMUP, Array, Features, market_observations
 from bot.trading import Rules
 from training.data import numbers
 
@@ -25,6 +25,11 @@ class Ridge(NamedTuple):
     scale: Array
     weights: Array
     constant: float
+
+    @property
+    def warmup_bars(self) -> int:
+        """How many bars the features want to have seen."""
+        return self.features.memory.warmup_bars if self.features.memory else USUAL_WARMUP
 
     def expected(self, candles: Sequence[Candle]) -> Array:
         """The expected log return of the 24 bars after each of n candles without holes, (n,)."""

@@ -1,36 +1,26 @@
 """What a series of values says: return, Sharpe ratio, drawdown, and how sure that is."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from bot import report
 from bot.model import Array
-from bot.report import drawdowns, total_interval
-
-HOURS_A_YEAR: Final = 8760
+from bot.report import HOURS_A_YEAR, drawdowns, log_returns, total_interval
 
 
-def log_returns(values: Array) -> Array:
-    """Natural logarithms of the changes of values (n, R), bar by bar: (n - 1, R)."""
-    returns: Array = np.diff(np.log(values), axis=0)
-    return returns
-
-
-def sharpe(values: Array, bars_a_year: float = HOURS_A_YEAR) -> float:
-    """Sharpe ratio of values (n, R): mean over standard deviation of the bars' simple returns, times the root of the
-    bars in a year (8,760 for hours); no risk-free rate. Mean of the runs, 0 where nothing moves (Sharpe 1994).
+def sharpe(values: Array, yearly: float = HOURS_A_YEAR) -> float:
+    """Sharpe ratio of values (n, R) as in `bot.report.sharpe`, for `yearly` bars a year: the mean of the runs, 0 where
+    nothing moves.
     """
-    returns = values[1:] / values[:-1] - 1
-    deviation = returns.std(0)
-    ratios = np.where(deviation > 0, returns.mean(0) / np.where(deviation > 0, deviation, 1), 0.0)
-    return float(ratios.mean() * np.sqrt(bars_a_year))
+    return float(np.mean([report.sharpe(column, yearly) or 0.0 for column in values.T]))
 
 
-def summary(values: Array, bars_a_year: float = HOURS_A_YEAR) -> dict[str, float]:
+def summary(values: Array, yearly: float = HOURS_A_YEAR) -> dict[str, float]:
     """`log_return` (total over the span), `sharpe` and `max_drawdown` of values (n, R), each the mean of the runs."""
     return {
         "log_return": float(log_returns(values).sum(0).mean()),
-        "sharpe": sharpe(values, bars_a_year),
+        "sharpe": sharpe(values, yearly),
         "max_drawdown": float(drawdowns(values).max(0).mean()),
     }
 

@@ -4,8 +4,7 @@ from math import erfc, sqrt
 from typing import Final, NamedTuple
 
 from bot.model import Array
-from bot.report import pooled_interval
-from training.evaluation.statistics import HOURS_A_YEAR
+from bot.report import HOURS_A_YEAR, pooled_interval
 
 SIGNIFICANCE: Final = 0.05
 _FEWEST_BARS: Final = 100

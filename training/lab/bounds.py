@@ -6,18 +6,21 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bot.errors import UsageError
 from bot.market import Candle
-from bot.model import BUY, SELL, Array, Model
-from bot.trading import Rules
+from bot.model import BUY, SELL, Array, Model, wanted_warmup
+from bot.report import bars_a_year
+from bot.trading import rules_of
 from training.data import Market, numbers
-from training.evaluation import HOURS_A_YEAR, Runs, log_returns, mix_values, planned_runs, policy_runs, span_of
+from training.environment import WORTH
+from training.evaluation import SHARE, Runs, planned_runs, policy_runs, span_of, timing_gains
 from training.learner import TrainingSettings
 from training.selection import select
 
 HOURS: Final = 45_000
 HELD_OUT: Final = 12_000
 _FIRST_BAR: Final = 1_500_001_200
-_WORTH: Final = 10_000.0
+_BAR: Final = 3600
 
 
 class KnownMarket(NamedTuple):
@@ -100,7 +103,7 @@ def _walk(returns: Array, volumes: Array, chance: np.random.Generator) -> list[C
 def _candles(prices: Array, volumes: Array) -> list[Candle]:
     rows = zip(prices.tolist(), volumes.tolist(), strict=True)
     return [
-        Candle(_FIRST_BAR + 3600 * n, o, max(o, h, low, c), min(o, h, low, c), c, v)
+        Candle(_FIRST_BAR + _BAR * n, o, max(o, h, low, c), min(o, h, low, c), c, v)
         for n, ((o, h, low, c), v) in enumerate(rows)
     ]
 
@@ -122,23 +125,24 @@ def measure_bounds(
 def judged(
     known: KnownMarket, settings: TrainingSettings, seed: int, threads: int = 1, held_out: int = HELD_OUT
 ) -> dict[str, Any]:
-    """One row of `measure_bounds`."""
+    """One row of `measure_bounds`. Raises UsageError where no candles are left to learn from."""
     cut = len(known.candles) - held_out
-    market = Market(known.name, "", 3600, known.candles[:cut])
+    if cut < 1:
+        raise UsageError(f"{len(known.candles):,} candles are too few: the last {held_out:,} are held out")
+    market = Market(known.name, "", _BAR, known.candles[:cut])
     chosen = select([market], settings, seed=seed, threads=threads)
     row = {"market": known.name, "seed": seed, "evidence": chosen.found}
-    row |= _after(known, cut, chosen.model)
+    row |= _after(known, cut, chosen.model, settings)
     return row
 
 
-def _after(known: KnownMarket, cut: int, model: Model) -> dict[str, Any]:
-    span = span_of(known.candles, known.candles[cut].bar_time, None, 3600)
-    rules = Rules(initial_balance=_WORTH / 2, initial_stocks=_WORTH / 2 / span.closes[0])
-    years = len(span.decided) / HOURS_A_YEAR
+def _after(known: KnownMarket, cut: int, model: Model, settings: TrainingSettings) -> dict[str, Any]:
+    span = span_of(known.candles, known.candles[cut].bar_time, None, _BAR, wanted_warmup(model.policy))
+    rules = rules_of(settings.account)._replace(initial_balance=WORTH).with_share(SHARE, span.closes[0])
+    years = len(span.decided) / bars_a_year(_BAR)
 
     def timing(runs: Runs) -> float:
-        mixes = [log_returns(mix_values(span, rules, float(share))).sum() for share in runs.shares.mean(0)]
-        return float((log_returns(runs.values).sum(0) - mixes).mean()) / years
+        return float(timing_gains(span, runs, rules).sum(0).mean()) / years
 
     runs = policy_runs(model, span, rules, "sample", range(4))
     row = {

@@ -8,9 +8,8 @@ import numpy as np
 
 from bot.errors import HourhandError
 from bot.model import Array
-from bot.report import pooled_interval
+from bot.report import bars_a_year, pooled_interval
 from training.evaluation import (
-    HOURS_A_YEAR,
     Checks,
     Course,
     chain_courses,
@@ -124,7 +123,7 @@ def judge(
         deflated_sharpe_of(policy.timing.mean(1), sharpes),
         spa["constant_mix"],
     )
-    year = HOURS_A_YEAR * 3600 / policy.bar
+    year = bars_a_year(policy.bar)
     evidence = timing_evidence(policy.timing[:, None], len(record), checks, bars_a_year=year)
     return {
         "trials": len(record),

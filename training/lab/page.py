@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bot.report import Line, Marks, Panel, chart, document, percent, percents, signed, table
+from bot.report import Line, Marks, Panel, Tile, chart, definitions, document, percent, percents, signed, table, tiles
 
 _NAMES: Final = {
     "policy": "trained policy",
@@ -43,8 +43,8 @@ def render_lab(result: Mapping[str, Any]) -> str:
         f"{markets} market{'s' if markets > 1 else ''}, {len(folds)} folds, {result['seeds']} seeds, "
         f"{result['pooled']['bars']:,} hours; setting {result['setting']}."
     )
+    header = f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)}</p></header>'
     parts = [
-        f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)}</p></header>',
         f"<p><b>{escape(result['verdict'][:1].upper() + result['verdict'][1:])}.</b></p>",
         _tiles(result),
         _curves(result["curves"]),
@@ -63,25 +63,20 @@ def render_lab(result: Mapping[str, Any]) -> str:
         parts += ["<h2>Settings</h2>", _tried(result["tried"])]
     spa = [[_named(name), _number(p_value, 3)] for name, p_value in result["spa"].items()]
     parts += ["<h2>Hansen's SPA against each baseline</h2>", table(("baseline", "p-value"), spa)]
-    parts += ["<h2>How the figures are defined</h2><dl>"]
-    parts += [f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _DEFINITIONS.items()]
-    return document(title, "".join(parts) + "</dl>")
+    return document(title, f"{header}<main>{''.join(parts)}{definitions(_DEFINITIONS)}</main>")
 
 
 def _tiles(result: Mapping[str, Any]) -> str:
     timing = result["pooled"]["timing_log_return"]
     low, high = timing["ci95"]
-    tiles = [
-        ("Timing", signed(timing["value"], 3), f"{signed(low, 3)} to {signed(high, 3)}"),
-        ("Trials", f"{result['trials']:,}", f"chance does as well: {result['p_value']:.2g}"),
-        ("PBO", _number(result["pbo"], 2), "0.5 is chance"),
-        ("Deflated Sharpe", _number(result["deflated_sharpe"], 2), f"SPA {_number(result['spa_p_value'], 3)}"),
-    ]
-    shown = (
-        f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b><small>{escape(note)}</small></div>'
-        for name, value, note in tiles
+    return tiles(
+        [
+            Tile("Timing", signed(timing["value"], 3), f"{signed(low, 3)} to {signed(high, 3)}"),
+            Tile("Trials", f"{result['trials']:,}", f"chance does as well: {result['p_value']:.2g}"),
+            Tile("PBO", _number(result["pbo"], 2), "0.5 is chance"),
+            Tile("Deflated Sharpe", _number(result["deflated_sharpe"], 2), f"SPA {_number(result['spa_p_value'], 3)}"),
+        ]
     )
-    return f'<div class="tiles">{"".join(shown)}</div>'
 
 
 def _curves(curves: Mapping[str, Sequence[float]]) -> str:

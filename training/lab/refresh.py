@@ -22,18 +22,20 @@ from bot.model import (
     registry,
     resolve_model,
     save_model,
+    wanted_warmup,
 )
-from bot.settings import RefreshSettings, RuleSettings, Settings, read_toml
+from bot.report import bars_a_year
+from bot.settings import RefreshSettings, RuleSettings, Settings
+from bot.toml import read_toml
 from bot.trading import rules_of
 from training.data import read_file
 from training.evaluation import (
-    HOURS_A_YEAR,
     Evaluation,
     Evidence,
+    Span,
     course_of,
     evaluate_model,
     evaluation_statistics,
-    rules_with_share,
     span_of,
     timing_evidence,
 )
@@ -134,22 +136,25 @@ def _judge(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the gate says of the candidate on the held-out bars, and its evaluation there."""
     candles, origin = read_file(plan.candles, settings.exchange.timeframe)
-    span = span_of(candles, plan.split, None, bar_seconds(origin.timeframe))
-
     rules = rules_of(settings.account)
-    if settings.account.initial_share is not None:
-        rules = rules_with_share(rules, span.closes[0], rules.initial_balance, settings.account.initial_share)
 
-    def evaluate(model: Model) -> Evaluation:
+    def span_for(model: Model) -> Span:
+        return span_of(candles, plan.split, None, bar_seconds(origin.timeframe), wanted_warmup(model.policy))
+
+    span = span_for(candidate)
+    if settings.account.initial_share is not None:
+        rules = rules.with_share(settings.account.initial_share, span.closes[0])
+
+    def evaluate(model: Model, span: Span) -> Evaluation:
         return evaluate_model(
             model, span, mode=settings.policy.mode, rules=rules, slippage_bps=settings.account.slippage_bps
         )
 
-    judged = evaluate(candidate)
+    judged = evaluate(candidate, span)
     fresh = evaluation_statistics(judged)
-    before = evaluation_statistics(evaluate(current)) if current else None
+    before = evaluation_statistics(evaluate(current, span_for(current))) if current else None
     timing = course_of(span, judged.policy, rules).timing[1:, None]
-    year = HOURS_A_YEAR * 3600 / span.bar
+    year = bars_a_year(span.bar)
     evidence = timing_evidence(timing, _candidates_before(plan, candidate) + 1, bars_a_year=year)
     passed, reasons = gate(settings.refresh, fresh, before, evidence, days=len(span.decided) * span.bar / DAY)
     known = in_sample_bars(current.manifest, [candle.bar_time for candle in span.decided]) if current else 0

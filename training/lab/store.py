@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bot import whole
 from bot.errors import UsageError
 from training.evaluation import Course
 from training.lab.plan import Task
@@ -61,14 +62,9 @@ def read_result(folder: Path, task: Task) -> TaskResult | None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: to one beside it, synced, then renamed. Raises UsageError where that fails."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Write a file whole or not at all. Raises UsageError where that fails."""
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        whole.write_whole(path, content)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}") from error
 

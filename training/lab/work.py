@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.market import Candle
-from bot.model import Model, get_features, named_model
+from bot.model import Model, get_features, named_model, wanted_warmup
 from bot.trading import Rules, rules_of
 from training.data import Market, stretches, within
+from training.environment import WORTH
 from training.evaluation import (
+    SHARE,
     Course,
     Ridge,
     Span,
@@ -24,7 +26,6 @@ from training.evaluation import (
     policy_runs,
     pool,
     random_runs,
-    rules_with_share,
     spans_of,
 )
 from training.lab.plan import POLICY, RIDGE, Task
@@ -82,7 +83,6 @@ def run_task(packed: Sequence[PackedMarket], task: Task) -> TaskResult:
     markets = [unpack(one) for one in packed]
     settings = parse(dict(task.settings))
     trained_on = within(markets, None, task.fold.trained_until)
-    spans = spans_of(markets, task.fold.start, task.fold.end)
     model: Model | Ridge
     if task.candidate == POLICY:
         model = train_model(trained_on, settings, task.seed)
@@ -91,6 +91,8 @@ def run_task(packed: Sequence[PackedMarket], task: Task) -> TaskResult:
         model = fit_ridge(get_features(settings.network.features), runs)
     else:
         model = named_model(task.candidate)
+    warmup = wanted_warmup(model.policy if isinstance(model, Model) else model)
+    spans = spans_of(markets, task.fold.start, task.fold.end, warmup)
     courses, each = {}, {}
     for bps in task.costs_bps:
         found = {name: _tested(model, span, rules_of(settings.account), bps, task) for name, span in spans.items()}
@@ -108,7 +110,7 @@ def run_task(packed: Sequence[PackedMarket], task: Task) -> TaskResult:
 
 def _tested(model: Model | Ridge, span: Span, rules: Rules, bps: float, task: Task) -> dict[str, Course]:
     """The candidate on one market, and for a trained policy chance with its turnover; means of the runs."""
-    rules = rules_with_share(rules._replace(commission=bps / 10_000), span.closes[0])
+    rules = rules._replace(commission=bps / 10_000, initial_balance=WORTH).with_share(SHARE, span.closes[0])
     if isinstance(model, Ridge):
         wanted = model.actions(span.candles, rules)[span.first :, None]
         runs = planned_runs(span, rules, np.where([[candle.synthetic] for candle in span.decided], 0, wanted))

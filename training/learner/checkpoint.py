@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -13,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bot.errors import UsageError
+from bot.whole import write_whole
 from training.learner.ppo import Learner, Progress
 
 CHECKPOINT: Final = "checkpoint.safetensors"
@@ -55,14 +55,9 @@ def restore(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], recipe: Mapping[str, Any], reached: Reached) -> None:
-    """Write a checkpoint whole or not at all: to a file beside it, synced, then renamed."""
+    """Write a checkpoint whole or not at all. Raises OSError where that fails."""
     content = save(dict(tensors), {"recipe": json.dumps(recipe), "reached": json.dumps(reached)})
-    partial = folder / f".{CHECKPOINT}.partial"
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / CHECKPOINT)
+    write_whole(folder / CHECKPOINT, content)
 
 
 def load_checkpoint(folder: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, Tensor], Reached]:

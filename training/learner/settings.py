@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 
 from bot.errors import ModelError, UsageError
 from bot.model import features as feature_sets
-from bot.settings import RuleSettings, read_toml, validate_settings
+from bot.settings import RuleSettings
+from bot.toml import read_toml, validate_settings
 
 DEFAULT_FILE: Final = Path("config/training.toml")
 

@@ -6,23 +6,23 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.model import Array, Model
+from bot.model import Array, Model, wanted_warmup
+from bot.report import bars_a_year, log_returns
 from bot.trading import rules_of
 from training.data import Market
+from training.environment import WORTH
 from training.evaluation import (
-    HOURS_A_YEAR,
+    SHARE,
     Evidence,
-    log_returns,
-    mix_values,
     policy_runs,
     span_of,
     timing_evidence,
+    timing_gains,
 )
 from training.learner import TrainingSettings
 from training.selection.blocks import Block
 
 RUNS: Final = 4
-WORTH: Final = 10_000.0
 _FEWEST_BARS: Final = 24
 
 
@@ -52,20 +52,17 @@ def out_of_fold(model: Model, markets: Sequence[Market], block: Block, settings:
         inside = [candle for candle in market.candles if block.first <= candle.bar_time < block.end]
         if len(inside) < _FEWEST_BARS:
             continue
-        span = span_of(market.candles, block.first, block.end, market.bar)
-        start = span.closes[0]
-        rules = rules_of(settings.account)._replace(initial_balance=WORTH / 2, initial_stocks=WORTH / 2 / start)
+        span = span_of(market.candles, block.first, block.end, market.bar, wanted_warmup(model.policy))
+        rules = rules_of(settings.account)._replace(initial_balance=WORTH).with_share(SHARE, span.closes[0])
         slippage_bps = 10_000 * settings.costs.half_spread
         runs = policy_runs(model, span, rules, "sample", range(RUNS), slippage_bps=slippage_bps)
-        mine = log_returns(runs.values)
-        mixes = [log_returns(mix_values(span, rules, float(share))) for share in runs.shares.mean(0)]
         found.append(
             OutOfFold(
                 market.name,
                 np.array([candle.bar_time for candle in span.decided[:-1]]),
-                mine - np.concatenate(mixes, axis=1),
-                float(mine.sum(0).mean()),
-                float(np.log(span.closes[-1] / start)),
+                timing_gains(span, runs, rules),
+                float(log_returns(runs.values).sum(0).mean()),
+                float(np.log(span.closes[-1] / span.closes[0])),
                 float(runs.costs.sum(0).mean()),
                 float(runs.shares.mean()),
                 float(runs.traded.sum(0).mean()),
@@ -81,12 +78,12 @@ def evidence(results: Sequence[OutOfFold], trials: int, bar: int) -> Evidence:
     gains = np.full((len(times), len(names), RUNS), np.nan)
     for result in results:
         gains[np.searchsorted(times, result.times), names.index(result.market)] = result.gains
-    return timing_evidence(gains, trials, bars_a_year=HOURS_A_YEAR * 3600 / bar)
+    return timing_evidence(gains, trials, bars_a_year=bars_a_year(bar))
 
 
 def summary(results: Sequence[OutOfFold], bar: int) -> dict[str, Any]:
     """The results as a manifest keeps them: everything a year of the account's time, over all markets and blocks."""
-    years = sum(len(result.gains) for result in results) * bar / (HOURS_A_YEAR * 3600)
+    years = sum(len(result.gains) for result in results) / bars_a_year(bar)
 
     def yearly(name: str) -> float:
         return round(float(sum(getattr(result, name) for result in results)) / years, 6)

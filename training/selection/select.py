@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bot.model import Model, NetworkSpec, build_ensemble, build_model, get_features, rule_model
+from bot.report import bars_a_year
 from training.data import Market, numbers, stretches
-from training.evaluation import HOURS_A_YEAR
 from training.learner import (
     Metrics,
     Progress,
@@ -188,6 +188,6 @@ def standing_share(markets: Sequence[Market], settings: TrainingSettings) -> flo
     squares = np.concatenate(
         [np.square(np.diff(np.log(numbers(run)[:, 3]))) for market in markets for run in stretches(market)]
     )
-    volatility = float(np.sqrt(squares.mean() * HOURS_A_YEAR * 3600 / markets[0].bar))
+    volatility = float(np.sqrt(squares.mean() * bars_a_year(markets[0].bar)))
     wanted = settings.risk.volatility / max(volatility, 1e-9)
     return round(min(max(wanted, _LEAST_SHARE), settings.risk.most), 2)

@@ -87,3 +87,36 @@ def test_doctor_knows_another_markets_prices_as_run_does(folder: Path) -> None:
     assert (run.returncode, doctor.returncode) == (4, 4), run.stderr + doctor.stdout
     assert "not this ledger's" in run.stderr
     assert "not this ledger's" in doctor.stdout
+
+
+def test_doctor_says_who_is_paused_and_refuses_a_file_that_does_not_as_run_does(folder: Path) -> None:
+    env = {
+        "HOURHAND_EXCHANGE__BASE_URL": "http://127.0.0.1:9",
+        "HOURHAND_LEDGER__URL": f"sqlite:///{folder}/ledger.sqlite",
+        "HOURHAND_POLICY__MODEL": "model",
+    }
+    assert hourhand("pause", cwd=folder, **env).returncode == 0
+    assert "paused: main" in hourhand("doctor", cwd=folder, **env).stdout
+    (folder / "model.paused").write_text("{")
+    run, doctor = hourhand("run", "--once", cwd=folder, **env), hourhand("doctor", "--json", cwd=folder, **env)
+    assert (run.returncode, doctor.returncode) == (2, 2), run.stderr
+    failed = next(check for check in json.loads(doctor.stdout)["checks"] if not check["ok"])
+    assert (failed["name"], failed["detail"]) == ("accounts", run.stderr.strip().removeprefix("hourhand: "))
+
+
+def test_doctor_reads_each_bar_by_its_own_length(tmp_path: Path) -> None:
+    """A newest hour is no newest day, whichever market comes first in the settings."""
+    candles = generate_candles(40, seed=1, holes=0, quiet=0)
+    now = candles[-1].bar_time + 3600
+    clock = Clock(now, 1.0, 0.0, lambda: 1.0, simulated=True)
+    with LoopbackExchange(candles, clock, others={"ETH/USD": candles}) as exchange:
+        (tmp_path / "hourhand.toml").write_text(
+            f'[exchange]\nbase_url = "{exchange.url}"\ntimeframe = "1d"\n[policy]\nmodel = "rule:hold"\n'
+            '[schedule]\nwarmup_bars = 2\n[[markets]]\nname = "eth"\nsymbol = "ETH/USD"\ntimeframe = "1h"\n'
+        )
+        env = {"HOURHAND_CLOCK": f"@{now + 30}"}
+        hourhand("run", "--once", cwd=tmp_path, **env)
+        doctor = hourhand("doctor", "--json", cwd=tmp_path, **env)
+    checks = {check["name"]: check for check in json.loads(doctor.stdout)["checks"]}
+    assert checks["accounts"]["ok"], checks
+    assert "main, eth: 1 of 2 with decided bars" in checks["accounts"]["detail"]

@@ -45,6 +45,7 @@ def a_successful_run() -> tuple[ScenarioResult, list[Decision]]:
     ), decisions
 
 
+@pytest.mark.slow
 def test_a_short_performance(tmp_path: Path) -> None:
     stream = io.StringIO()
     settings = settings_of(policy={"model": "rule:random?turnover=1.0"})

@@ -126,6 +126,16 @@ def test_a_name_that_no_package_has() -> None:
         named_model("policy:tops")
 
 
+def test_it_says_how_much_history_it_wants(installed: Path) -> None:
+    trader = Trader(AccountTerms("main", MARKET), installed_model("dips"))
+    assert (trader.warmup_bars(None), trader.warmup_bars(7)) == (500, 7)
+    alter(installed, "class Dips:", "class Dips:\n    warmup_bars = 2000")
+    assert Trader(AccountTerms("main", MARKET), installed_model("dips")).warmup_bars(None) == 2000
+    alter(installed, "warmup_bars = 2000", "warmup_bars = 'all'")
+    with pytest.raises(ModelError, match="wants a warm-up of 'all' bars"):
+        Trader(AccountTerms("main", MARKET), installed_model("dips")).warmup_bars(None)
+
+
 def test_two_packages_of_one_name(installed: Path) -> None:
     shutil.copytree(next(installed.glob("dips-*.dist-info")), installed / "tips-1.0.dist-info")
     metadata = installed / "tips-1.0.dist-info" / "METADATA"

@@ -149,6 +149,29 @@ def test_a_ping_is_for_all_markets() -> None:
     assert due == [True, True, True, True, False, False]  # ltc has not decided the second
 
 
+def test_a_ping_does_not_wait_for_a_longer_bar() -> None:
+    """Between two closes of four hours, the hours alone are decided, and none of the markets is behind."""
+    ping, hourly = Ping("http://127.0.0.1:1/"), accounts(START + 3 * HOUR)[0]
+    trader = Trader(AccountTerms("slow", "bitfinex:ETH/USD:4h"), MODEL)
+    ping.on_accounts([hourly, AccountState(trader, trader.start(), START)])
+    due = []
+    for place in range(4, 9):
+        ping.due = False
+        ping.on_bar(bar_of(hourly, place), 0.0)
+        due.append(ping.due)
+    assert due == [True, True, True, True, False]  # the other one's bar of four o'clock is overdue
+
+
+def test_a_pause_of_all_is_one_line(said: tuple[Said, Dial]) -> None:
+    notifier, seconds = said
+    for name in NAMES:
+        notifier.on_event("paused", {"account": name, "bar_time": START})
+    seconds.now += 21
+    assert notifier.tick(last=False)
+    assert len(notifier.messages[0].splitlines()) == 2
+    assert "paused: 3 markets, main, eth, ltc; " in notifier.messages[0]
+
+
 def test_the_line_of_systemctl_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))

@@ -11,11 +11,11 @@ from bot.errors import UsageError
 from bot.ledger import open_reader, open_writer
 from bot.model import Array
 from bot.report import read_history
-from bot.report.pool import YEAR, pool_timing, timing_gains
+from bot.report.pool import pool_timing, timing_gains
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
-from tests.harness import HOUR, model_of
+from tests.harness import model_of
 
 CANDLES = {"BTC": generate_candles(320, 4, holes=0, quiet=0), "ETH": generate_candles(320, 5, holes=0, quiet=0)}
 SETTINGS = """
@@ -54,7 +54,7 @@ def test_the_pool_is_an_equal_part_in_each_market_that_has_the_hour(capsys: pyte
     assert found["pooled"]["value"] == pytest.approx(early + late, abs=1e-12)
     low, high = found["pooled"]["ci95"]
     assert low < found["pooled"]["value"] < high
-    assert found["years"] == pytest.approx(309 * HOUR / YEAR)
+    assert found["years"] == pytest.approx(309 / 8760)
 
 
 def _gains(name: str) -> Array:

@@ -107,8 +107,9 @@ def hours_of(rows: Rows) -> list[int]:
 
 
 def said(lines: list[Any]) -> Counter[str]:
-    """How often what was logged, apart from the line of each bar and the heartbeat."""
-    return Counter(line["event"] for line in lines if line["event"] not in ("bar", "heartbeat"))
+    """How often what was logged, apart from the line of each bar, the heartbeat and what only --verbose shows."""
+    shown = [line["event"] for line in lines if line["log_level"] != "debug"]
+    return Counter(event for event in shown if event not in ("bar", "heartbeat"))
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,7 @@ def replayed(url: str, candles: list[Candle], warmup: int) -> dict[str, list[tup
         ledger.close()
 
 
+@pytest.mark.slow
 def test_five_thousand_real_hours_are_the_same_polled_replayed_and_by_the_articles_rules(
     stretch: list[Candle], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ import msgspec
 import pytest
 
 from bot.clock import read_clock
-from bot.errors import ExchangeError, UnknownSymbolError, UsageError
+from bot.errors import ExchangeError, ModelError, UnknownSymbolError, UsageError
 from bot.ledger import open_reader, open_writer, read_events, read_terms
-from bot.model import registry
-from bot.service import Markets, TraderWatcher, Waiter, once, poll_once, raise_failures, run
+from bot.model import Array, Observation, Policy, PolicyOutput, registry
+from bot.service import Markets, TraderWatcher, Waiter, ask_to_pause, once, poll_once, raise_failures, run
+from bot.service.loop import Loop
 from bot.simulator import LoopbackExchange
 from bot.simulator.faults import Fault
 from bot.simulator.generate import START
+from bot.trading import Trader
 from tests.harness import HOUR, InlineWaiter, environment, hourhand
 from tests.many import CANDLES, MODELS, Exchanges, exchanges, named
 
@@ -291,6 +293,106 @@ def test_a_promotion_reaches_every_market_of_its_pointer(world: Exchanges) -> No
     models = [(row[0], row[9]) for row in world.rows()["decisions"]]
     assert sorted(models) == sorted((name, MODELS[which].model_id) for name in ("main", "eth") for which in (0, 2))
     world.proven()
+
+
+@pytest.mark.usefixtures("_still")
+def test_a_market_whose_model_was_changed_by_a_hangup_is_paused_with_the_others(world: Exchanges) -> None:
+    """A pause is asked for by the settings as they are now; the daemon began with others."""
+    now = [world.settings(*named("eth"))]
+    watcher = TraderWatcher(now[0], lambda: now[0])
+
+    def change() -> None:
+        folder = str(world.folder / "models" / MODELS[1].model_id)
+        now[0] = world.settings(named("eth")[0] | {"model": folder})
+        watcher.recheck()
+
+    def pause() -> None:
+        ask_to_pause(now[0], ["eth"], world.dial.now)
+
+    daemon(world, watcher, change, pause, later(world), lambda: None)
+    reasons = [(row[0], row[3], row[9]) for row in world.rows()["decisions"] if row[0] == "eth"]
+    assert reasons == [("eth", "policy", MODELS[0].model_id), ("eth", "paused", MODELS[1].model_id)]
+    world.proven()
+
+
+@dataclass
+class Fails:
+    """A policy that is somebody's code, and fails on the candles of some hours."""
+
+    policy: Policy
+    hours: set[int]
+
+    def start(self) -> Array:
+        return self.policy.start()
+
+    def step(self, observation: Observation, memory: Array) -> PolicyOutput:
+        hour = (observation.candle.bar_time - START) // HOUR
+        if hour in self.hours:
+            raise ModelError(f"the policy fails on hour {hour}")
+        return self.policy.step(observation, memory)
+
+
+def failing(traders: list[Trader], account: str, hours: set[int]) -> list[Trader]:
+    """The traders, where that account's policy fails."""
+    return [
+        replace(trader, model=replace(trader.model, policy=Fails(trader.model.policy, hours)))
+        if trader.terms.name == account
+        else trader
+        for trader in traders
+    ]
+
+
+@pytest.mark.usefixtures("_still")
+def test_a_policy_that_fails_holds_up_its_own_market_alone(world: Exchanges) -> None:
+    watcher, hours = TraderWatcher(world.settings(*named("eth"))), {31}
+    watcher.traders = failing(watcher.traders, "eth", hours)
+    daemon(world, watcher, later(world), lambda: None, later(world), hours.clear, later(world), lambda: None)
+    assert world.hours("main") == world.hours("eth") == [30, 31, 32, 33]
+    ledger = open_reader(world.url)
+    with ledger.reading() as connection:
+        failed = {(event["market"], event["error"]) for event in read_events(connection, "model_failed")}
+        assert failed == {("eth", "the policy fails on hour 31")}
+        assert len(read_events(connection, "model_recovered")) == 1
+    ledger.close()
+    world.proven()
+
+
+def test_a_policy_that_fails_is_5_and_the_other_markets_are_decided(world: Exchanges) -> None:
+    world.dial.now = START + 31 * HOUR + 30.0
+    watcher = TraderWatcher(world.settings(*named("eth")))
+    watcher.traders = failing(watcher.traders, "main", {30})
+    ledger = open_writer(world.url)
+    attempts = poll_once([market.poller for market in Markets(watcher, world.clock, ledger)], Waiter())
+    ledger.close()
+    with pytest.raises(ModelError, match="1 of 2 markets were not decided: main: the policy fails on hour 30"):
+        raise_failures(attempts)
+    assert (world.hours("main"), world.hours("eth")) == ([], [30])
+
+
+def test_a_model_that_fails_in_its_warm_up_is_rejected(world: Exchanges) -> None:
+    world.poll(world.settings(), 30)
+    watcher, ledger = TraderWatcher(world.settings()), open_writer(world.url)
+    markets = Markets(watcher, world.clock, ledger)
+    (market,) = markets
+    other = [replace(trader, model=MODELS[1]) for trader in watcher.traders]
+    Loop(markets, Waiter())._use(market, failing(other, "main", {30}))
+    with ledger.reading() as connection:
+        assert read_events(connection, "model_rejected")[0]["error"] == "the policy fails on hour 30"
+    assert market.poller.traders == watcher.traders
+    ledger.close()
+
+
+def test_what_was_promoted_and_taken_back_while_the_exchange_was_asked_is_not_used(world: Exchanges) -> None:
+    watcher, ledger = TraderWatcher(world.settings()), open_writer(world.url)
+    markets = Markets(watcher, world.clock, ledger)
+    (market,) = markets
+    before = watcher.traders
+    for change in ({"model": MODELS[1]}, {"initial_share": 0.5}):
+        markets.set_traders([replace(before[0], **change)])
+        assert market.next_traders is not None
+        markets.set_traders(before)
+        assert market.next_traders is None
+    ledger.close()
 
 
 def test_the_command_says_which_was_not_decided_and_ends_with_6(world: Exchanges) -> None:

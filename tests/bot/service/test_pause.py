@@ -10,7 +10,8 @@ from bot.cli import main
 from bot.errors import UsageError
 from bot.ledger import open_reader, verify
 from bot.model import pauses
-from bot.service import Poller
+from bot.service import Poller, paused_accounts
+from bot.settings import load_settings
 from bot.simulator import generate_candles
 from tests.harness import World, events_at, hourhand, model_of, poll, world_of
 
@@ -136,3 +137,15 @@ def test_a_poller_that_runs_says_so_before_the_next_bar(tmp_path: Path, log_line
         pauses.pause(Path(policy(world)["model"]), ["main"], 0.0)
         assert poller.pauses.accounts() == {"main"}
         assert [(line["event"], line["accounts"]) for line in log_lines] == [("paused", ["main"])]
+
+
+def test_a_pause_is_seen_wherever_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a rule, which has no pointer, the place counts from the folder of the settings."""
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "hourhand.toml").write_text('[policy]\nmodel = "rule:hold"\n')
+    monkeypatch.chdir(tmp_path)
+    assert main(["pause", "--config", "there/hourhand.toml"]) == 0
+    monkeypatch.chdir(folder)
+    assert list(paused_accounts(load_settings(None, {}))) == ["main"]
+    assert [file.name for file in tmp_path.iterdir()] == ["there"]

@@ -120,15 +120,16 @@ def test_after_a_kill_the_file_is_whole_and_the_rest_is_fetched(tmp_path: Path) 
     script = f"""
 import os, signal, sys
 from pathlib import Path
-from training.data import download, files
+from bot import whole
+from training.data import download
 download.SAVE_EVERY = -1.0
-write = files.os.fsync
+write = whole.os.fsync
 def fsync_and_die(file, count=[0]):
     count[0] += 1
     write(file)
     if count[0] == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-files.os.fsync = fsync_and_die
+whole.os.fsync = fsync_and_die
 from training.cli import main
 main(["download", "--since", "2020-01-01", "--out", {str(path)!r}])
 """

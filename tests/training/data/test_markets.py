@@ -8,7 +8,7 @@ import pytest
 
 from bot.errors import UsageError
 from bot.market import Candle
-from training.data import Origin, hours_share, load_markets, stretches, write_file
+from training.data import Origin, load_markets, stretches, write_file
 from training.data.markets import coin_of, market_name
 
 Walk = Callable[..., list[Candle]]
@@ -89,9 +89,3 @@ def test_stretches_have_no_hole_and_miss_nothing(walk: Walk, tmp_path: Path) -> 
     assert all(np.diff([candle.bar_time for candle in run]).tolist() == [3600] * (len(run) - 1) for run in runs)
     assert [len(run) for run in stretches(market, 1)] == [10, 10, 23, 1]
     assert [len(run) for run in stretches(market, 11)] == [23]
-
-
-def test_every_hour_weighs_the_same(walk: Walk, tmp_path: Path) -> None:
-    write_file(tmp_path / "a.csv", walk(30), Origin())
-    write_file(tmp_path / "b.csv", walk(90), Origin())
-    assert hours_share(load_markets([tmp_path / "a.csv", tmp_path / "b.csv"])).tolist() == [0.25, 0.75]

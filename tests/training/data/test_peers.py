@@ -148,7 +148,7 @@ def test_another_timeframe_is_in_the_name(tmp_path: Path) -> None:
         ("BTCUSDT-1h-2021-01.zip", b"PK\x03\x04 nothing", "no usable candles"),
         ("BTC_USDT-1h.feather", b"ARROW1 nothing", "no usable candles"),
         ("BTC_USDT-1h.json.gz", b"nothing", "no usable candles"),
-        ("BTC_USDT-1h.json.gz", gzip.compress(b"{}"), "not a list"),
+        ("BTC_USDT-1h.json.gz", gzip.compress(b"{}", mtime=0), "not a list"),
         ("Bitfinex_BTCUSD_1h.csv", b"https://x\nunix,date,open\n1,2,3\n", "its columns are unix, date, open"),
         ("x.csv", b"unix,date,symbol,open,high,low,close,Volume USD\n3600,,BTC/USD,1,2,1,2,3\n", "volume in the coins"),
         ("x.csv", b"date,symbol,open,high,low,close,Volume BTC\nsoon,BTC/USD,1,2,1,2,3\n", "'soon' is not a time"),

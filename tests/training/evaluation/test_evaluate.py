@@ -11,11 +11,9 @@ import pytest
 from bot.clock import utc
 from bot.market import Candle
 from bot.model import Model, load_model, save_model
-from bot.report import signed
-from bot.trading import Rules
 from training.cli import main
 from training.data import Origin, write_file
-from training.evaluation import evaluate_model, evaluation_statistics, evaluation_summary, span_of
+from training.evaluation import evaluate_model, evaluation_statistics, span_of
 from training.evaluation.page import months
 
 Walk = Callable[..., list[Candle]]
@@ -85,8 +83,6 @@ def test_people_get_a_table(command: list[str], capsys: pytest.CaptureFixture[st
     ("words", "code", "said"),
     [
         (["--from", "2030-01-01"], 2, "fewer than two candles"),
-        (["--runs", "0"], 2, "--runs"),
-        (["--seed", "-1"], 2, "--seed"),
         (["--candles", "none.csv"], 2, "there is no such file"),
         (["--model", "none"], 5, "none"),
         (["--out", "nowhere/page.html", "--runs", "1"], 2, "cannot be written"),
@@ -101,6 +97,16 @@ def test_failures_are_one_sentence(
     assert said in failure.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("words", [["--runs", "0"], ["--seed", "-1"], ["--seed", str(2**63)]])
+def test_numbers_out_of_range_are_wrong_usage(
+    command: list[str], capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command, *words])
+    assert stop.value.code == 2
+    assert f"argument {words[0]}: " in capsys.readouterr().err
+
+
 def test_the_page_needs_nothing_from_elsewhere(
     command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -112,7 +118,13 @@ def test_the_page_needs_nothing_from_elsewhere(
     assert not re.search(r"<script|<link|<img|@import|src=", text)
     assert not re.findall(r"(?:href|url)\W+(?!#)https?:", text.replace("xmlns:xlink=", ""))
     assert result["model_id"] in text
-    for words in ("Drawdown", "Months", "over constant mix", signed(result["hold"]["log_return"], 4)):
+    assert result["verdict"][1:] in text
+    for words in (
+        "Drawdown",
+        "Months",
+        "against the constant mix",
+        f"log return {result['timing_log_return']['value']:+.3f}",
+    ):
         assert words in text
 
 
@@ -139,12 +151,16 @@ def test_a_model_is_saved_with_its_evaluation(
     assert main([*command, "--runs", "2", "--save", str(tmp_path / "evaluated")]) == 2  # never written over
 
 
-def test_the_summary_is_for_a_manifest(walk: Walk, make_model: MakeModel) -> None:
-    model, span = make_model(), span_of(walk(60), None, None, 3600)
-    result = evaluation_summary(model, span, mode="argmax", rules=Rules(commission=0.0))
-    assert result["mode"] == "argmax"
-    assert result["cost"] == 0
-    assert json.loads(json.dumps(result)) == result
+@pytest.mark.parametrize(("features", "bars"), [("returns", 500), ("slow", 2160)])
+def test_a_model_is_warmed_up_on_as_many_candles_as_in_the_daemon(
+    walk: Walk, make_model: MakeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str], features: str, bars: int
+) -> None:
+    save_model(make_model(features=features, account_at="heads"), tmp_path / "model")
+    candles = walk(2300)
+    write_file(tmp_path / "candles.csv", candles, Origin())
+    words = ["--model", str(tmp_path / "model"), "--candles", str(tmp_path / "candles.csv"), "--runs", "1"]
+    result = result_of(["evaluate", *words, "--from", utc(candles[2280].bar_time)], capsys)
+    assert (result["warmup_bars"], result["bars"]) == (bars, 20)
 
 
 def test_the_daemons_settings_decide_what_an_account_is(

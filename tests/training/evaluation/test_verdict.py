@@ -24,6 +24,7 @@ def test_a_plain_signal_is_found_and_said() -> None:
     assert told.sentence.endswith("in the best of 20 trials")
 
 
+@pytest.mark.slow
 def test_noise_is_no_evidence_as_often_as_promised() -> None:
     found = sum(timing_evidence(returns(400, seed=seed)).found for seed in range(120))
     assert found <= 9  # 2.5 % of 120 is 3

@@ -74,6 +74,7 @@ def _loopback(monkeypatch: pytest.MonkeyPatch, exchange: LoopbackExchange) -> Se
     return load_settings(None)
 
 
+@pytest.mark.slow
 def test_a_round_publishes_and_promotes_through_the_gate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
     pointer = Path(settings.policy.model)
@@ -114,6 +115,7 @@ def test_an_exchange_that_is_down_leaves_the_current_model(settings: Settings, m
     assert registry.read_pointer(pointer).model_id == model.model_id
 
 
+@pytest.mark.slow
 def test_a_round_with_another_commission_trains_another_model(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_round_with_another_commission_trains_another_model(
     assert sorted(commissions) == [0.00075, 0.01]
 
 
+@pytest.mark.slow
 def test_a_dry_run_publishes_and_promotes_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(start=START + DAYS * DAY, source=lambda: 0.0, simulated=True)
     with LoopbackExchange(generate_candles(DAYS * 24, 3, start=START), clock) as exchange:
@@ -168,6 +171,7 @@ def test_a_step_that_is_killed_is_no_wrong_usage(settings: Settings, monkeypatch
     assert failure.value.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_learned_from_the_held_out_bars_is_not_compared_with(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_settings_are_changed_by_key_and_checked(tiny: TrainingSettings) -> None
         changed(tiny, {"ppo.nonsense": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_ray")
 def test_a_sweep_judges_its_best_by_all_that_it_tried(
     two_markets: list[Market], tiny: TrainingSettings, here: Where

@@ -243,6 +243,7 @@ def test_the_learning_rate_falls_along_a_line(walk: Walk) -> None:
     assert rates == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_that_was_cut_off_ends_like_one_that_was_not(walk: Walk, threads: int) -> None:
     windows, settings = partial(article_windows, numbers(walk(300))), small(iterations=4)

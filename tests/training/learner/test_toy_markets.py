@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 
 from bot.model import BUY, HOLD, SELL, Array
@@ -60,6 +61,7 @@ def test_does_nothing_where_prices_are_noise_and_trading_costs() -> None:
     assert (played.actions == HOLD).float().mean() > 0.97
 
 
+@pytest.mark.slow
 def test_remembers_a_signal_of_twenty_candles_earlier() -> None:
     """A burst of volume at the start of 30 candles foretells the jump 20 candles later, its absence a fall."""
     chance = np.random.default_rng(4)

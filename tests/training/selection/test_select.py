@@ -54,6 +54,7 @@ def test_without_evidence_it_stands_at_a_share_and_says_so(walk: Walk) -> None:
     assert figures["cost_a_year"] > 0
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(walk: Walk) -> None:
     alone, together = (select(walks(walk), small(), seed=3, threads=threads) for threads in (1, 2))
     assert alone.figures == together.figures
@@ -105,6 +106,7 @@ def _square(tell: Tell, number: int) -> int:
     return number**2
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_jobs() -> None:
     assert side_by_side(_square, [(n,) for n in (3, 2, 1)], 2, lambda *_: None) == [9, 4, 1]
     with pytest.raises(ValueError, match="four"):
