@@ -167,8 +167,15 @@ const charts = (() => {
     for (const [key, name, color, form, factor] of [...one.plan.lines].reverse()) add(`${name} ${form(data[key][place] * factor)}`, color);
   }
 
+  // A range that was asked for is in sight with the next frame only; what comes before that goes on from it.
+  function goTo(scale, range) {
+    state.target = range;
+    scale.setVisibleLogicalRange(range);
+    requestAnimationFrame(() => requestAnimationFrame(() => { if (state.target === range) state.target = null; }));
+  }
+
   function keyed(event) {
-    const scale = made.price.chart.timeScale(), range = scale.getVisibleLogicalRange();
+    const scale = made.price.chart.timeScale(), range = state.target ?? scale.getVisibleLogicalRange();
     if (!range || event.ctrlKey || event.metaKey || event.altKey) return;
     const width = range.to - range.from, middle = (range.to + range.from) / 2;
     const shown = {
@@ -177,23 +184,23 @@ const charts = (() => {
     }[event.key === "=" ? "+" : event.key];
     if (!shown) return;
     event.preventDefault();
-    scale.setVisibleLogicalRange({ from: shown[0], to: shown[1] });
+    goTo(scale, { from: shown[0], to: shown[1] });
   }
 
   // The wheel alone scrolls the page; with Ctrl (and so a pinch on a touchpad) it zooms, sideways it moves.
   function wheeled(event, one) {
-    const scale = one.chart.timeScale(), range = scale.getVisibleLogicalRange();
+    const scale = one.chart.timeScale(), range = state.target ?? scale.getVisibleLogicalRange();
     if (!range || (!event.ctrlKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY))) return;
     event.preventDefault();
     const width = range.to - range.from;
     if (!event.ctrlKey) {
       const by = (event.deltaX / one.box.clientWidth) * width;
-      scale.setVisibleLogicalRange({ from: range.from + by, to: range.to + by });
+      goTo(scale, { from: range.from + by, to: range.to + by });
       return;
     }
     const at = scale.coordinateToLogical(event.clientX - one.box.getBoundingClientRect().left) ?? range.to;
     const factor = Math.exp(Math.max(-0.5, Math.min(0.5, event.deltaY / 200)));
-    scale.setVisibleLogicalRange({ from: at - (at - range.from) * factor, to: at + (range.to - at) * factor });
+    goTo(scale, { from: at - (at - range.from) * factor, to: at + (range.to - at) * factor });
   }
 
   // ---- data
