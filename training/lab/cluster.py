@@ -63,6 +63,7 @@ def cluster(address: str = "", workers: int = 0) -> Iterator[int]:
             ray.init(address=address, **quiet)
         else:
             ray.init(
+                address="local",  # never a cluster that happens to run on this machine
                 num_cpus=workers or len(os.sched_getaffinity(0)),
                 include_dashboard=False,
                 object_store_memory=STORE_BYTES,
