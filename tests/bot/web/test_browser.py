@@ -160,7 +160,8 @@ def test_promote_needs_the_token(page: Page, server: Server) -> None:
     expect(page.locator("#ask-problem")).to_have_text("this is not the token")
     assert server.pointer.read_bytes() == before
     page.get_by_label("Token").fill(TOKEN)
-    page.get_by_role("button", name="Go on").click()
+    with page.expect_response(lambda response: response.url.endswith("/promote") and response.ok):
+        page.get_by_role("button", name="Go on").click()
     expect(page.locator("#ask")).to_be_hidden()
     page.wait_for_function(
         "() => [...document.querySelectorAll('[data-part=models] tr')].some(row => row.innerText.includes('current'))"
