@@ -134,7 +134,8 @@ def test_bounds_in_small(walk: Walk) -> None:
     nothing = judged(shuffled(walk(14_000), 1), settings, 1, held_out=4000)
     assert not nothing["evidence"]
     assert nothing["cost_a_year"] < 0.01
-    assert abs(nothing["timing_a_year"]) < 0.1  # of half a year: a share that stands still gains or loses so much by chance
+    # Of half a year: a share that stands still gains or loses so much by chance.
+    assert abs(nothing["timing_a_year"]) < 0.1
 
 
 def test_where_timing_is_found_the_model_is_all_members(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
