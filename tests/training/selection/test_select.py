@@ -131,11 +131,10 @@ def test_bounds_in_small(walk: Walk) -> None:
     found = judged(regimes(14_000, 1), settings, 1, held_out=4000)
     assert found["evidence"]
     assert found["found"] > 0.4
-    nothing = judged(shuffled(walk(14_000), 1), settings, 1, held_out=4000)
+    nothing = judged(shuffled(walk(22_000), 1), settings, 1, held_out=12_000)  # as many hours as the full one
     assert not nothing["evidence"]
     assert nothing["cost_a_year"] < 0.01
-    # Of half a year: a share that stands still gains or loses so much by chance.
-    assert abs(nothing["timing_a_year"]) < 0.1
+    assert abs(nothing["timing_a_year"]) < 0.05
 
 
 def test_where_timing_is_found_the_model_is_all_members(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
