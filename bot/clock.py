@@ -11,6 +11,9 @@ from bot.errors import UsageError
 
 _FORM: Final = re.compile(r"@(?P<start>\d+(\.\d+)?)(x(?P<speed>\d+(\.\d+)?))?(@(?P<since>\d+(\.\d+)?))?")
 
+END_OF_TIME: Final = 2**62
+"""After every bar time that a ledger can hold."""
+
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
 _MOST: Final = 253_402_300_800.0  # seconds: the year 10000
 

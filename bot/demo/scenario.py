@@ -215,7 +215,7 @@ def _kill(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
         if head is None:
             raise HourhandError("the demo's daemon was killed, and its ledger is empty")
         result.last_before_kill = head.bar_time
-        result.half_bar_left = bool(reading.read_candles_between(connection, market, head.bar_time + HOUR, 2**62))
+        result.half_bar_left = bool(reading.read_candles_between(connection, market, head.bar_time + HOUR))
     ledger.close()
     tell(f"kill -9 while the bar of {_short(head.bar_time + HOUR)} is written. The ledger ends before it.")
 

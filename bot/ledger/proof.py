@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, select
 
-from bot.clock import bar_seconds
+from bot.clock import END_OF_TIME, bar_seconds
 from bot.errors import ExchangeError, ModelError, UsageError
 from bot.ledger import accounts, chain, reading, tables
 from bot.ledger.reading import StoredDecision
@@ -64,8 +64,7 @@ class _Proof:
         self.connection, self.terms, self.models = connection, terms, models
         self.report: Report = lambda what: found.append(f"account {terms.name}: {what}")
         self.candles = {
-            candle.bar_time: candle
-            for candle in reading.read_candles_between(connection, terms.market, -(2**62), 2**62)
+            candle.bar_time: candle for candle in reading.read_candles_between(connection, terms.market, -END_OF_TIME)
         }
         self.fills = reading.read_fills(connection, terms.name)
         self.covered: set[tuple[str, int]] = set()

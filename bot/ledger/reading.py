@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, func, select
 
+from bot.clock import END_OF_TIME
 from bot.ledger import tables
 from bot.market import Candle
 from bot.model import Array
 from bot.trading import PAUSED, SYNTHETIC, Decision, Fill
-
-_NEVER: Final = 2**62
 
 
 class StoredState(NamedTuple):
@@ -81,7 +80,7 @@ def decode_memory(blob: bytes | None) -> Array | None:
     return np.frombuffer(blob, dtype="<f8").astype(np.float64)
 
 
-def read_candles_between(connection: Connection, market: str, first: int, end: int) -> list[Candle]:
+def read_candles_between(connection: Connection, market: str, first: int = 0, end: int = END_OF_TIME) -> list[Candle]:
     """The stored candles with first <= bar_time < end, in order of time."""
     c = tables.candles.c
     rows = connection.execute(
@@ -106,7 +105,9 @@ def newest_bar(connection: Connection, market: str) -> int | None:
     return newest
 
 
-def read_decisions(connection: Connection, account: str, first: int = 0, end: int = _NEVER) -> Iterator[StoredDecision]:
+def read_decisions(
+    connection: Connection, account: str, first: int = 0, end: int = END_OF_TIME
+) -> Iterator[StoredDecision]:
     """The account's decisions with first <= bar_time < end, in order of time."""
     d = tables.decisions.c
     columns = [*(d[name] for name in Decision._fields), d.warmup_from, d.chain, d.chain_version]
@@ -117,7 +118,7 @@ def read_decisions(connection: Connection, account: str, first: int = 0, end: in
         yield StoredDecision(Decision(*row[:n]), *row[n:])
 
 
-def read_fills(connection: Connection, account: str, first: int = 0, end: int = _NEVER) -> dict[int, Fill]:
+def read_fills(connection: Connection, account: str, first: int = 0, end: int = END_OF_TIME) -> dict[int, Fill]:
     """The account's fills with first <= bar_time < end by bar time, in order of time."""
     f = tables.fills.c
     query = select(*(f[name] for name in Fill._fields)).where(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from bot.clock import END_OF_TIME
 from bot.errors import UsageError
 from bot.ledger import accounts, tables
 from bot.model import Array
@@ -68,7 +69,7 @@ def account_names(connection: Connection, first: str) -> list[str]:
     return [first, *(name for name in names if name != first)]
 
 
-def read_history(connection: Connection, account: str, first: int = 0, end: int = 2**62) -> AccountHistory:
+def read_history(connection: Connection, account: str, first: int = 0, end: int = END_OF_TIME) -> AccountHistory:
     """The account's bars with first <= bar_time < end. Raises UsageError where there are none."""
     terms = accounts.read_terms(connection, account)
     record = read_record(connection, terms, first, end) if terms else None

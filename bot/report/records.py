@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, select
 
+from bot.clock import END_OF_TIME
 from bot.ledger import AccountColumns, read_columns, reading, tables
 from bot.model import training_span
 from bot.trading import AccountTerms, Fill
@@ -23,7 +24,9 @@ class AccountRecord(NamedTuple):
     spans: Mapping[str, tuple[int, int] | None]
 
 
-def read_record(connection: Connection, terms: AccountTerms, first: int = 0, end: int = 2**62) -> AccountRecord | None:
+def read_record(
+    connection: Connection, terms: AccountTerms, first: int = 0, end: int = END_OF_TIME
+) -> AccountRecord | None:
     """The account's rows with first <= bar_time < end, None where there are none."""
     columns = read_columns(connection, terms, first, end)
     if not len(columns.bar_times):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bot.clock import END_OF_TIME
 from bot.model import Array
 from bot.report.history import AccountHistory, mix, swaps
 from bot.report.statistics import drawdowns
@@ -70,7 +71,7 @@ def full_series(history: AccountHistory) -> FullSeries:
     )
 
 
-def thin(full: FullSeries, points: int, first: int = 0, end: int = 2**62) -> Series:
+def thin(full: FullSeries, points: int, first: int = 0, end: int = END_OF_TIME) -> Series:
     """The bars with first <= bar_time < end as at most `points` points, 20 or more.
 
     In each of equal stretches of bars the first, lowest, highest and last value are kept (the M4 aggregation of Jugel

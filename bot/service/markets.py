@@ -126,7 +126,7 @@ class Markets:
         poller = Poller(
             settings, self.clock, self.ledger, traders, feed, self.observers, label=label, pauses=self.pauses
         )
-        poller.on_resume = self.show_accounts
+        poller.on_accounts_read = self.show_accounts
         return Market(poller, settings.schedule.poll_delay_seconds)
 
     def _close(self, market: Market, kind: str, **detail: Any) -> None:

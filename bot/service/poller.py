@@ -76,7 +76,7 @@ class Poller:
         self.observers, self.label = observers, label
         self.pauses = pauses or PauseWatcher(pause_pointer(settings))
         self.market, self.bar = traders[0].terms.market, traders[0].terms.bar
-        self.on_resume: Callable[[], object] = lambda: None  # called when the accounts were read anew in a poll
+        self.on_accounts_read: Callable[[], object] = lambda: None  # when a poll has read them from the ledger again
         self._watch = FeedWatch(clock, self.bar, self.note, label)
         self.use(traders)
 
@@ -111,7 +111,7 @@ class Poller:
         self.check_clock()
         if not self._in_sync:
             self.use(self.traders)
-            self.on_resume()
+            self.on_accounts_read()
         since = self._fetch_since()
         with self.ledger.reading() as connection:
             end = newest_closed(self.clock.now(), self.bar) + self.bar  # another account may have seen later ones

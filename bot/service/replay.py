@@ -12,7 +12,6 @@ from bot.model import in_sample_bars
 from bot.trading import POLICY, SYNTHETIC, DecidedBar, Trader, new_account_state
 
 BARS_PER_COMMIT: Final = 500
-_END: Final = 2**62
 
 
 def replay_candles(
@@ -33,7 +32,7 @@ def replay_candles(
     bar = trader.terms.bar
     with ledger.reading() as connection:
         account = resume_account(connection, trader, warmup)
-        known = reading.read_candles_between(connection, trader.terms.market, 0, _END)
+        known = reading.read_candles_between(connection, trader.terms.market)
     stored = {candle.bar_time: candle for candle in known}
     run = [stored.get(candle.bar_time, candle) for candle in fill_gaps(candles, bar)]
     gaps = dict(find_gaps(candles, bar))

@@ -11,9 +11,9 @@ _FEWEST_BARS: Final = 100
 
 
 class Evidence(NamedTuple):
-    """What there is to say of a policy's timing. `timing` is its total log return over the constant mix and `ci` the
+    """What there is to say of a policy's timing. `timing` is its log return over the constant mix, a year, and `ci` the
     95 % interval of that, `p_value` how likely chance alone does as well in the best of all trials, `found` whether
-    that is evidence, and `sentence` all of it in words, with figures a year.
+    that is evidence, and `sentence` all of it in words.
     """
 
     timing: float
@@ -74,11 +74,8 @@ def timing_evidence(
         p_value = 1 - (1 - 0.5 * erfc(interval.value / interval.deviation / sqrt(2))) ** n_trials
     objections = checks.objections()
     found = p_value < SIGNIFICANCE and interval.low > 0 and not objections
-    year = bars_a_year / bars
-    figures = (
-        f"{interval.value * year:+.3f} a year over the constant mix "
-        f"(95 % interval {interval.low * year:+.3f} to {interval.high * year:+.3f})"
-    )
+    timing, low, high = (figure * bars_a_year / bars for figure in (interval.value, interval.low, interval.high))
+    figures = f"{timing:+.3f} a year over the constant mix (95 % interval {low:+.3f} to {high:+.3f})"
     chance = f"chance alone does as well with probability {p_value:.2g}{_after(n_trials)}"
     if found:
         sentence = f"timing found: {figures}; {chance}"
@@ -88,7 +85,7 @@ def timing_evidence(
         sentence = f"no evidence of timing: {bars} bars are too few to tell"
     else:
         sentence = "; ".join([f"no evidence of timing: {figures}", chance, *objections])
-    return Evidence(interval.value, (interval.low, interval.high), p_value, sentence, found)
+    return Evidence(timing, (low, high), p_value, sentence, found)
 
 
 def _after(n_trials: int) -> str:

@@ -150,7 +150,8 @@ def _chosen(
     judged = [result for member in members for result in member.judged]
     told = evidence(judged, settings.blocks.trials, markets[0].bar)
     count = len(members)
-    figures = {**summary(judged, markets[0].bar), "ci95": told.ci, "p_value": told.p_value}
+    figures = summary(judged, markets[0].bar)
+    figures |= {"timing_ci95_a_year": [round(end, 6) for end in told.ci], "p_value": round(told.p_value, 6)}
     share = standing_share(markets, settings)
     if told.found:
         model_is = f"the model is the average of the {count} networks"
