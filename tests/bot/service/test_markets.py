@@ -39,7 +39,7 @@ def test_each_market_is_decided_on_its_own_candles_in_one_ledger(world: Exchange
 def test_a_hanging_lying_or_refusing_market_harms_no_other(
     world: Exchanges, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    monkeypatch.setattr(once, "ONCE_SECONDS", 1.0)
+    monkeypatch.setattr(once, "ONCE_SECONDS", 3.0)
     world.exchange.market_faults["ETHUSD"] = Fault(fault, "all")
     attempts = world.poll(world.settings(*named("eth", "ltc")), 30)
     assert {name: attempt.bars for name, attempt in attempts.items()} == {"main": 1, "eth": 0, "ltc": 1}
@@ -57,7 +57,7 @@ def test_a_hanging_lying_or_refusing_market_harms_no_other(
 
 def test_exchanges_do_not_wait_for_one_another(world: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one hangs as a whole, its list of markets too."""
-    monkeypatch.setattr(once, "ONCE_SECONDS", 1.0)
+    monkeypatch.setattr(once, "ONCE_SECONDS", 3.0)
     with LoopbackExchange(CANDLES, world.dial.clock, Fault("timeout", "all"), others={"ETH/USD": CANDLES}) as other:
         away = {"name": "eth", "symbol": "ETH/USD", "base_url": other.url}
         attempts = world.poll(world.settings(away, *named("ltc")), 30)
