@@ -186,6 +186,29 @@ def test_a_policy_that_fails_holds_up_its_own_market_alone(world: Exchanges) -> 
     world.proven()
 
 
+@pytest.mark.usefixtures("_still")
+def test_a_challengers_policy_that_fails_holds_up_that_account_alone(world: Exchanges) -> None:
+    folder = world.folder / "models" / MODELS[1].model_id
+    settings = world.settings(challengers=[{"name": "rash", "model": str(folder)}])
+    watcher, hours = TraderWatcher(settings), {31}
+    watcher.traders = failing(watcher.traders, "rash", hours)
+    seen: list[tuple[list[int], list[int]]] = []
+
+    def look() -> None:
+        seen.append((world.hours("main"), world.hours("rash")))
+
+    daemon(world, watcher, later(world), look, later(world), look, hours.clear, later(world), look)
+    assert seen[:2] == [([30, 31], [30]), ([30, 31, 32], [30])]
+    assert seen[2] == ([30, 31, 32, 33], [30, 31, 32, 33])
+    ledger = open_reader(world.url)
+    with ledger.reading() as connection:
+        failures = {event["error"] for event in read_events(connection, "model_failed")}
+        assert failures == {"account rash: the policy fails on hour 31"}
+        assert len(read_events(connection, "model_recovered")) == 1
+    ledger.close()
+    world.proven()
+
+
 def test_a_policy_that_fails_is_5_and_the_other_markets_are_decided(world: Exchanges) -> None:
     world.dial.now = START + 31 * HOUR + 30.0
     watcher = TraderWatcher(world.settings(*named("eth")))
