@@ -37,6 +37,7 @@ from .store import Ledger as Ledger
 from .store import is_in_use as is_in_use
 from .store import open_reader as open_reader
 from .store import open_writer as open_writer
+from .store import reading_from as reading_from
 from .store import require_writable as require_writable
 from .writing import add_event as add_event
 from .writing import commit_bars as commit_bars
