@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
-from bot.extras import missing_extra
+from bot.extras import extras_required
 from bot.ledger import reading_from, tables
 from bot.output import output_is_full
 
@@ -79,11 +79,9 @@ def _text(write: Callable[[TextIO], object], out: Path | None) -> None:
 
 
 def _parquet(columns: Sequence[str], rows: Rows, out: Path | None) -> None:
-    try:
+    with extras_required("Parquet"):
         import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra("Parquet", "parquet") from error
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     pq.write_table(pa.table(dict(zip(columns, map(list, cells), strict=True))), out)
 

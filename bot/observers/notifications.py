@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from bot.clock import Clock, utc
 from bot.console import format_cell
 from bot.errors import LedgerError, UsageError
-from bot.extras import missing_extra
+from bot.extras import extras_required
 from bot.ledger import newest_link, reading, reading_from
 from bot.observers.health import span
 from bot.observers.newest import Newest
@@ -299,10 +299,8 @@ def check_addresses(settings: Settings) -> int:
 
 def _sender(url: str, number: int) -> Callable[[str, str], None]:
     """A function that sends (title, body) to `url`, or raises OSError."""
-    try:
+    with extras_required("notify.urls"):
         import apprise  # noqa: PLC0415 - an extra, and 35 MB that only those who use it should pay for
-    except ImportError as error:
-        raise missing_extra("notify.urls", "notify") from error
     services = apprise.Apprise()
     log_capture: Any = apprise.LogCapture
     with log_capture():  # it would print the address, which is a secret

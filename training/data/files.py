@@ -13,7 +13,7 @@ import numpy as np
 from bot import clock
 from bot.clock import bar_seconds
 from bot.errors import UsageError
-from bot.extras import missing_extra
+from bot.extras import extras_required
 from bot.market import Candle, find_gaps, read_candles
 from bot.whole import write_whole
 
@@ -110,11 +110,9 @@ def write_file(path: Path, candles: Sequence[Candle], origin: Origin) -> None:
 
 def _arrow() -> tuple[Any, Any]:
     """The modules pyarrow and pyarrow.parquet. Raises UsageError where the extra is missing."""
-    try:
+    with extras_required("Parquet"):
         import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to load
         import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra("Parquet", "parquet") from error
     return pa, pq
 
 
