@@ -11,7 +11,6 @@ from .charts import stretches as stretches
 from .charts import thinned as thinned
 from .comparison import compare_accounts as compare_accounts
 from .comparison import comparison_table as comparison_table
-from .comparison import difference as difference
 from .comparison import total_return as total_return
 from .formatting import Html as Html
 from .formatting import coloured as coloured
@@ -21,17 +20,13 @@ from .formatting import short as short
 from .formatting import signed as signed
 from .formatting import table as table
 from .formatting import when as when
-from .history import AccountHistory as AccountHistory
-from .history import account_names as account_names
 from .history import account_statistics as account_statistics
 from .history import align_histories as align_histories
 from .history import constant_mix as constant_mix
 from .history import history_of as history_of
-from .history import mix as mix
 from .history import month_bounds as month_bounds
 from .history import read_histories as read_histories
 from .history import read_history as read_history
-from .intervals import Interval as Interval
 from .intervals import align as align
 from .intervals import block_length as block_length
 from .intervals import pooled as pooled
@@ -48,7 +43,7 @@ from .series import full_series as full_series
 from .series import thin as thin
 from .sheet import Tile as Tile
 from .sheet import definitions as definitions
-from .sheet import document as document
+from .sheet import in_sample_note as in_sample_note
 from .sheet import sheet as sheet
 from .sheet import tiles as tiles
 from .statistics import HOURS_A_YEAR as HOURS_A_YEAR

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from bot.errors import ModelError, UsageError
-from bot.model import Pointer, registry
+from bot.model import registry
 from bot.service import ask_to_pause, ask_to_resume, configured_accounts, paused_accounts
 from bot.web import schemas
 from bot.web.access import Token
@@ -37,7 +37,7 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
         except (ModelError, UsageError) as error:
             raise HTTPException(409, str(error)) from error
         log.info("rolled_back", model_id=changed.model_id)
-        return encoded(_shown(changed))
+        return encoded(changed.summary())
 
     @router.post("/models/{model_id}/promote", response_model=schemas.Pointer, summary="Make a model current")
     def promote(
@@ -53,7 +53,7 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
         except (ModelError, UsageError) as error:
             raise HTTPException(409, str(error)) from error
         log.info("promoted", model_id=changed.model_id)
-        return encoded(_shown(changed))
+        return encoded(changed.summary())
 
     @router.post("/accounts/{name:path}/pause", response_model=schemas.Paused, summary="Observe, and trade no more")
     def pause(name: Name) -> Response:
@@ -75,8 +75,3 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
 def _require_account(figures: Figures, name: str) -> None:
     if name not in {*configured_accounts(figures.settings), *figures.names()}:
         raise HTTPException(404, f"there is no account {name!r}")
-
-
-def _shown(pointer: Pointer) -> dict[str, Any]:
-    before = pointer.before[-1].model_id if pointer.before else None
-    return {"model_id": pointer.model_id, "before": before, "shadows": list(pointer.shadows)}

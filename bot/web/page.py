@@ -10,10 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bot.errors import UsageError
-from bot.report import thin
+from bot.report import formatting, thin
 from bot.web import fragments
 from bot.web.api import LATEST, Accounts, From, Points, To, chosen, encoded, series_of
-from bot.web.cards import currencies
 from bot.web.figures import Figures
 from bot.web.layout import document, static_files
 from bot.web.source import NotReadyError
@@ -90,7 +89,7 @@ def _charts(figures: Figures, account: str, points: int, first: int, end: int) -
     """The charts' data as columns: a list for each, all of one length."""
     full = series_of(figures, account)
     s, terms, times = thin(full, points, first, end), full.history.terms, full.history.bar_times
-    quote, base = currencies(terms.market)
+    quote, base = formatting.currencies(terms.market)
     inside = int(np.count_nonzero((times >= first) & (times < end)))
     return {
         "account": account,
