@@ -35,7 +35,6 @@ DOWN = (
     "bot.toml",
     "bot.places",
     "bot.extras",
-    "bot.completion",
     "bot.log",
     "bot.clock",
     "bot.errors",
