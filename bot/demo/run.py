@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from bot.demo.chart import chart
-from bot.demo.narrator import Narrator
+from bot.demo.narrator import Narrator, chart
 from bot.demo.processes import call, served_page, timed_doctor, wait_for_signal
 from bot.demo.scenario import ACCOUNT, HOUR, Sandbox, Scenario, ScenarioResult, open_sandbox, run_scenario
 from bot.errors import HourhandError
