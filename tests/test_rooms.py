@@ -32,8 +32,6 @@ DOWN = (
     "bot.market",
     "bot.console",
     "bot.settings",
-    "bot.toml",
-    "bot.places",
     "bot.extras",
     "bot.log",
     "bot.clock",

@@ -7,8 +7,7 @@ import structlog
 
 from bot.errors import UsageError
 from bot.model import pauses, registry
-from bot.places import in_settings_folder
-from bot.settings import PolicySettings, Settings
+from bot.settings import PolicySettings, Settings, in_settings_folder
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bot.errors import UsageError
 from bot.extras import extras_required
-from bot.toml import read_toml
+from bot.settings import read_toml
 from training.learner import TrainingSettings, parse
 
 METHODS: Final = ("grid", "random", "optuna")
