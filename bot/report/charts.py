@@ -108,15 +108,16 @@ def stretches(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def thinned(values: Array) -> NDArray[np.intp]:
     """The places that are drawn, in order: first, lowest, highest and last of each bucket."""
-    n = len(values)
-    if n <= 4 * BUCKETS:
-        return np.arange(n)
-    kept = {0, n - 1}
-    edges = np.linspace(0, n, BUCKETS + 1).astype(int).tolist()
-    for start, end in pairwise(edges):
+    return np.arange(len(values)) if len(values) <= 4 * BUCKETS else np.array(sorted(extremes(values, BUCKETS)))
+
+
+def extremes(values: Array, buckets: int) -> set[int]:
+    """The places of the first, lowest, highest and last of each bucket, of which there are no more than values."""
+    kept: set[int] = set()
+    for start, end in pairwise(np.linspace(0, len(values), buckets + 1).astype(int).tolist()):
         part = values[start:end]
         kept |= {start, start + int(part.argmin()), start + int(part.argmax()), end - 1}
-    return np.array(sorted(kept))
+    return kept
 
 
 def means(values: Array) -> Array:
