@@ -19,11 +19,8 @@ from .practice import check_practice as check_practice
 from .practice import mark_practice as mark_practice
 from .practice import read_practice as read_practice
 from .proof import verify as verify
-from .reading import StoredDecision as StoredDecision
-from .reading import StoredState as StoredState
 from .reading import first_bar as first_bar
 from .reading import holds as holds
-from .reading import is_paused as is_paused
 from .reading import new_revisions as new_revisions
 from .reading import newest_bar as newest_bar
 from .reading import newest_link as newest_link
