@@ -5,7 +5,6 @@ from . import tables as tables
 from .accounts import SMALL_FILL as SMALL_FILL
 from .accounts import account_summary as account_summary
 from .accounts import check_name as check_name
-from .accounts import count_small_fills as count_small_fills
 from .accounts import model_performance as model_performance
 from .accounts import read_all_terms as read_all_terms
 from .accounts import read_terms as read_terms

@@ -5,6 +5,7 @@ from .changes import changes as changes
 from .charts import Line as Line
 from .charts import Marks as Marks
 from .charts import Panel as Panel
+from .charts import ahead_panel as ahead_panel
 from .charts import chart as chart
 from .charts import means as means
 from .charts import stretches as stretches

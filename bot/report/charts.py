@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.model import Array
+from bot.report.formatting import percents
 
 BUCKETS: Final = 360
 _SIDE: Final = 2000  # of the drawing, in its own units, both ways
@@ -68,6 +69,13 @@ class Panel(NamedTuple):
     dots: Sequence[Dots] = ()
     bounds: tuple[float, ...] = ()
     height: int = 220
+
+
+def ahead_panel(values: Array, holds: Array, mixed: Array) -> Panel:
+    """By how much of them values (n,) are ahead of holding and of the constant mix."""
+    others = (("against holding", holds, "hold"), ("against the constant mix", mixed, "mix"))
+    lines = [Line(name, 100 * (values / np.maximum(other, 1e-300) - 1), style) for name, other, style in others]
+    return Panel(lines, percents, bounds=(0.0,))
 
 
 class Marks(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bot.report.charts import Dots, Line, Marks, Panel, chart, means, stretches
+from bot.report.charts import Dots, Line, Marks, Panel, ahead_panel, chart, means, stretches
 from bot.report.comparison import compare_accounts, comparison_table
 from bot.report.formatting import (
     ahead,
@@ -185,14 +185,7 @@ def _charts(history: AccountHistory) -> str:
         render(
             "Ahead of holding and of the constant mix",
             "The account's value over theirs, less 1; below zero it is behind",
-            Panel(
-                [
-                    Line("against holding", 100 * (history.values / np.maximum(history.holds, 1e-300) - 1), "hold"),
-                    Line("against the constant mix", 100 * (history.values / np.maximum(mixed, 1e-300) - 1), "mix"),
-                ],
-                percents,
-                bounds=(0.0,),
-            ),
+            ahead_panel(history.values, history.holds, mixed),
         ),
         render(
             "Price, trades and share in coins",

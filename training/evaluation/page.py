@@ -14,6 +14,7 @@ from bot.report import (
     Line,
     Marks,
     Panel,
+    ahead_panel,
     chart,
     coloured,
     drawdowns,
@@ -118,18 +119,8 @@ def _charts(done: "Evaluation") -> list[str]:
         ("Value", "In quote currency"): [
             Panel([*lines, Line("holding", hold, "hold"), Line("constant mix", mix, "mix")], short, height=300)
         ],
-        (
-            "Ahead of holding and of the constant mix",
-            "The policy's value over theirs, less 1",
-        ): [
-            Panel(
-                [
-                    Line("against holding", 100 * (middle / hold - 1), "hold"),
-                    Line("against the constant mix", 100 * (middle / mix - 1), "mix"),
-                ],
-                percents,
-                bounds=(0.0,),
-            )
+        ("Ahead of holding and of the constant mix", "The policy's value over theirs, less 1"): [
+            ahead_panel(middle, hold, mix)
         ],
         (
             "Price and share in coins",
