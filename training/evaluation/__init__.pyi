@@ -1,4 +1,3 @@
-from . import charts as charts
 from .backtest import Runs as Runs
 from .backtest import Span as Span
 from .backtest import hold_values as hold_values
