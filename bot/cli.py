@@ -3,13 +3,14 @@
 import argparse
 import importlib
 import keyword
+import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from bot import __version__
-from bot.completion import complete, words_to_complete
 from bot.errors import HourhandError, UsageError
 from bot.extras import extras_required
 from bot.output import tolerant_streams
@@ -93,14 +94,23 @@ def dispatch(
     Only the subcommand that was called is loaded: `load_command(name)` returns what adds its arguments and sets the
     default `run` to a function from parsed arguments to an exit code.
     """
-    completing = words_to_complete() if argv is None else None
-    words = completing or list(sys.argv[1:] if argv is None else argv)
     with tolerant_streams() as output:
-        code = _run(parser, summaries, load_command, words)
+        code = _run(parser, summaries, load_command, _words(argv))
         output.flush()
         if output.full:
             _print_error(parser, f"standard output cannot be written: {_reason(output.error)}")
     return code
+
+
+def _words(argv: Sequence[str] | None) -> list[str]:
+    """The words after the program's name, by default the process's own; those that a shell asks to be completed."""
+    if argv is not None or "_ARGCOMPLETE" not in os.environ:
+        return list(sys.argv[1:] if argv is None else argv)
+    line = os.environ.get("COMP_LINE", "")
+    try:
+        return shlex.split(line)[1:]
+    except ValueError:  # an open quote
+        return line.split()[1:]
 
 
 def _run(
@@ -117,7 +127,10 @@ def _run(
         if words[:1] == [name]:
             load_command(name)(command)
     try:
-        complete(parser)
+        if "_ARGCOMPLETE" in os.environ:
+            import argcomplete  # noqa: PLC0415 - only for completion
+
+            argcomplete.autocomplete(parser, always_complete_options="long")  # which ends the process
         parsed_args = parser.parse_args(words)
         with extras_required(parser.prog):
             return int(parsed_args.run(parsed_args))

@@ -1,4 +1,4 @@
-"""What subcommands share: parsed_args, settings and clock, and how results, tables and progress are printed."""
+"""What subcommands share: options, settings and clock, and how results, tables and progress are printed."""
 
 import json
 import os

@@ -1,13 +1,11 @@
 """Logging: lines for people on a terminal, JSON elsewhere, always on standard error, and in a file where wanted."""
 
-import io
 import json
 import logging
 import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
-from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
@@ -16,6 +14,7 @@ import structlog
 
 from bot.clock import utc
 from bot.errors import UsageError
+from bot.output import TolerantStream
 from bot.redact import printable, redact_values
 
 FILE_BYTES: Final = 10 * 2**20
@@ -75,26 +74,11 @@ def set_up(
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", TolerantStream(sys.stderr, sticky=False))),
         cache_logger_on_first_use=False,
     )
     # APScheduler speaks of every job that it runs; only its troubles are of interest.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-
-
-class _Stderr(io.TextIOBase):
-    """Standard error; a full disk behind it, or a reader that has gone, loses lines and nothing else."""
-
-    def write(self, text: str) -> int:
-        """Write it, or not."""
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, or not."""
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
 
 
 class _LogFile(RotatingFileHandler):

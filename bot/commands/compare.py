@@ -10,7 +10,7 @@ from bot.clock import utc
 from bot.commands.account_option import add_market, market_name
 from bot.console import add_accounts, add_config, add_json, print_result, print_table, read_settings
 from bot.errors import UsageError
-from bot.ledger import first_bar, open_reader
+from bot.ledger import first_bar, reading_from
 from bot.model import in_sample_warning
 from bot.redact import printable
 from bot.report import account_statistics, align_histories, pool_timing, read_histories, read_history
@@ -68,12 +68,10 @@ def call(parsed_args: Namespace) -> int:
     main = market_name(parsed_args, settings)
     if parsed_args.pool:
         return _pool(parsed_args, settings)
-    ledger = open_reader(settings.ledger.url)
-    with ledger.reading() as connection:
+    with reading_from(settings.ledger.url) as connection:
         histories = read_histories(connection, main, parsed_args.account)
         aligned, left_out = align_histories(histories, keep_all=bool(parsed_args.account))
         statistics = [account_statistics(history) for history in aligned]
-    ledger.close()
     if not statistics:
         names = ", ".join(history.terms.name for history in histories)
         raise UsageError(f"the accounts {names} have no hours in common: choose some with --account")
@@ -103,16 +101,12 @@ def call(parsed_args: Namespace) -> int:
 def _pool(parsed_args: Namespace, settings: Settings) -> int:
     if not 0 < parsed_args.effect < float("inf"):
         raise UsageError(f"compare: --effect {parsed_args.effect}: name a timing a year above 0, for example {EFFECT}")
-    ledger = open_reader(settings.ledger.url)
-    try:
-        with ledger.reading() as connection:
-            names = parsed_args.account or [market.account.name for market in settings.each_market()]
-            opened = [name for name in names if parsed_args.account or first_bar(connection, name) is not None]
-            if not opened:
-                raise UsageError("compare --pool: no market has decided a bar yet: `hourhand run` starts it")
-            found = pool_timing([read_history(connection, name) for name in dict.fromkeys(opened)], parsed_args.effect)
-    finally:
-        ledger.close()
+    with reading_from(settings.ledger.url) as connection:
+        names = parsed_args.account or [market.account.name for market in settings.each_market()]
+        opened = [name for name in names if parsed_args.account or first_bar(connection, name) is not None]
+        if not opened:
+            raise UsageError("compare --pool: no market has decided a bar yet: `hourhand run` starts it")
+        found = pool_timing([read_history(connection, name) for name in dict.fromkeys(opened)], parsed_args.effect)
     if parsed_args.json:
         print_result(found, as_json=True)
         return 0

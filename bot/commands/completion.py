@@ -1,8 +1,9 @@
 """`hourhand completion`."""
 
 from argparse import ArgumentParser, Namespace
+from typing import Final
 
-from bot.completion import SHELLS, shell_code
+SHELLS: Final = ("bash", "zsh", "fish")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -18,5 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def call(parsed_args: Namespace) -> int:
     """Print the shell's code."""
-    print(shell_code(["hourhand", "hourhand-train"], parsed_args.shell))
+    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - only for completion
+
+    print(shellcode(["hourhand", "hourhand-train"], shell=parsed_args.shell))
     return 0

@@ -16,6 +16,7 @@ from bot.ledger import (
     newest_bar,
     open_reader,
     read_candles_between,
+    reading_from,
     require_writable,
     resume_account,
 )
@@ -105,18 +106,13 @@ def _accounts(settings: Settings, clock: Clock) -> str:
     asked = f"; paused: {', '.join(paused)}" if paused else ""
     if not _is_there(settings.ledger.url):
         return f"{names}: new{asked}"
-    ledger = open_reader(settings.ledger.url)
-    try:
-        with ledger.reading() as connection:
-            check_practice(connection, clock.simulated, clock.now())
-            for trader in traders:
-                check_name(connection, trader.terms.name)
-            states = [
-                resume_account(connection, trader, trader.warmup_bars(settings.schedule.warmup_bars))
-                for trader in traders
-            ]
-    finally:
-        ledger.close()
+    with reading_from(settings.ledger.url) as connection:
+        check_practice(connection, clock.simulated, clock.now())
+        for trader in traders:
+            check_name(connection, trader.terms.name)
+        states = [
+            resume_account(connection, trader, trader.warmup_bars(settings.schedule.warmup_bars)) for trader in traders
+        ]
     bars = [(state.bar_time, state.trader.terms.bar) for state in states if state.bar_time is not None]
     for bar_time, bar in bars:
         if clock.now() < bar_time + bar - BACKWARD:

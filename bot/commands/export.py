@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
-from bot.extras import missing_extra
-from bot.ledger import open_reader, tables
+from bot.extras import extras_required
+from bot.ledger import reading_from, tables
 from bot.output import output_is_full
 
 Rows = Sequence[Sequence[Any]]
@@ -41,11 +41,9 @@ def call(parsed_args: Namespace) -> int:
     if parsed_args.out is None and (form == "parquet" or parsed_args.json):
         raise UsageError("export: --format parquet and --json need --out FILE")
     table = tables.metadata.tables[parsed_args.table]
-    ledger = open_reader(settings.ledger.url)
-    with ledger.reading() as connection:
+    with reading_from(settings.ledger.url) as connection:
         found = connection.execute(select(table).order_by(*table.primary_key.columns))
         rows = [[cell.hex() if isinstance(cell, bytes) else cell for cell in row] for row in found]
-    ledger.close()
     try:
         _WRITERS[form](list(table.columns.keys()), rows, parsed_args.out)
     except OSError as error:
@@ -81,11 +79,9 @@ def _text(write: Callable[[TextIO], object], out: Path | None) -> None:
 
 
 def _parquet(columns: Sequence[str], rows: Rows, out: Path | None) -> None:
-    try:
+    with extras_required("Parquet"):
         import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra("Parquet", "parquet") from error
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     pq.write_table(pa.table(dict(zip(columns, map(list, cells), strict=True))), out)
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from bot.console import add_config, add_json, print_result, read_settings
 from bot.errors import LedgerError
-from bot.ledger import account_summary, open_reader
+from bot.ledger import account_summary, reading_from
 from bot.observers import NewestBar, check_markets, unknown
 
 
@@ -23,13 +23,11 @@ def call(parsed_args: Namespace) -> int:
     """Print one sentence; 0 healthy, 1 not."""
     settings, clock = read_settings(parsed_args)
     try:
-        ledger = open_reader(settings.ledger.url)
-        with ledger.reading() as connection:
+        with reading_from(settings.ledger.url) as connection:
             newest = {
                 name: NewestBar(market.bar, account_summary(connection, name)["bar_time"])
                 for name, market in ((market.account.name, market) for market in settings.each_market())
             }
-        ledger.close()
         verdict = check_markets(newest, clock.now(), settings)
     except LedgerError as error:
         verdict = unknown(str(error), settings)

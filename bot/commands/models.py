@@ -148,8 +148,7 @@ def _unshadow(parsed_args: Namespace, settings: Settings, _: Clock) -> None:
 
 
 def _show_pointer(pointer: Pointer, parsed_args: Namespace) -> None:
-    before = pointer.before[-1].model_id if pointer.before else None
-    result = {"model_id": pointer.model_id, "before": before, "shadows": list(pointer.shadows)}
+    result = pointer.summary()
     print_result(result if parsed_args.json else dict(_lines(result)), as_json=parsed_args.json)
 
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from bot.commands.pausing import accounts_meant, add_pause_arguments, print_paused
 from bot.console import read_settings
-from bot.service import ask_to_pause, paused_accounts
+from bot.service import ask_to_pause
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,6 +20,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Ask for a pause, in the file beside the registry's pointer."""
     settings, clock = read_settings(parsed_args)
-    ask_to_pause(settings, accounts_meant(parsed_args, settings), clock.now())
-    print_paused(paused_accounts(settings), as_json=parsed_args.json)
+    paused = ask_to_pause(settings, accounts_meant(parsed_args, settings), clock.now())
+    print_paused(paused, as_json=parsed_args.json)
     return 0

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from bot.commands.account_option import add_market, market_name
 from bot.console import add_accounts, add_config, add_json, print_result, read_settings
 from bot.errors import UsageError
-from bot.ledger import open_reader, tables
+from bot.ledger import reading_from, tables
 from bot.model import in_sample_warning
 from bot.report import Event, account_statistics, align_histories, read_histories, render_page
 
@@ -31,13 +31,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Write the page."""
     settings, clock = read_settings(parsed_args)
-    ledger = open_reader(settings.ledger.url)
-    with ledger.reading() as connection:
+    with reading_from(settings.ledger.url) as connection:
         histories = read_histories(connection, market_name(parsed_args, settings), parsed_args.account)
         aligned, left_out = align_histories(histories)
         e = tables.events.c
         events = [Event(*row) for row in connection.execute(select(e.at, e.kind, e.detail).order_by(e.id))]
-    ledger.close()
     text = render_page(histories, aligned, events, clock.now(), left_out).encode()
     try:
         parsed_args.out.write_bytes(text)

@@ -20,6 +20,5 @@ def call(parsed_args: Namespace) -> int:
     """Ask for the end of a pause."""
     settings, _ = read_settings(parsed_args)
     accounts = accounts_meant(parsed_args, settings) if parsed_args.account else list(paused_accounts(settings))
-    ask_to_resume(settings, accounts)
-    print_paused(paused_accounts(settings), as_json=parsed_args.json)
+    print_paused(ask_to_resume(settings, accounts), as_json=parsed_args.json)
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 from bot.clock import utc
 from bot.commands.account_option import account_name, add_account
 from bot.console import add_config, add_json, print_result, print_table, read_settings
-from bot.ledger import is_in_use, open_reader
+from bot.ledger import is_in_use, reading_from
 from bot.observers import account_statuses
 from bot.redact import printable
 
@@ -27,14 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def call(parsed_args: Namespace) -> int:
     """Print the account's newest bar, totals and state."""
     settings, clock = read_settings(parsed_args)
-    ledger = open_reader(settings.ledger.url)
-    in_use = is_in_use(settings.ledger.url)
-    try:
-        with ledger.reading() as connection:
-            first = account_name(connection, parsed_args, settings)
-            accounts = account_statuses(connection, settings, clock.now(), in_use=in_use, first=first)
-    finally:
-        ledger.close()
+    with reading_from(settings.ledger.url) as connection:
+        in_use = is_in_use(settings.ledger.url)
+        first = account_name(connection, parsed_args, settings)
+        accounts = account_statuses(connection, settings, clock.now(), in_use=in_use, first=first)
     if parsed_args.json:
         opened = [summary for summary in accounts if summary["market"] is not None]
         print_result(accounts[0] | {"accounts": opened}, as_json=True)

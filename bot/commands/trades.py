@@ -6,7 +6,7 @@ from bot.clock import utc
 from bot.commands.account_option import account_name, add_account
 from bot.console import add_config, add_json, print_result, print_table, read_settings
 from bot.errors import UsageError
-from bot.ledger import SMALL_FILL, count_small_fills, open_reader, read_fills
+from bot.ledger import SMALL_FILL, read_fills, reading_from
 from bot.redact import printable
 
 
@@ -24,15 +24,10 @@ def call(parsed_args: Namespace) -> int:
     settings, _ = read_settings(parsed_args)
     if parsed_args.last is not None and parsed_args.last < 1:
         raise UsageError(f"trades: --last {parsed_args.last}: ask for 1 or more")
-    ledger = open_reader(settings.ledger.url)
-    try:
-        with ledger.reading() as connection:
-            account = account_name(connection, parsed_args, settings)
-            fills = [fill for _, fill in sorted(read_fills(connection, account).items())]
-            small = count_small_fills(connection, account)
-    finally:
-        ledger.close()
-    count = len(fills)
+    with reading_from(settings.ledger.url) as connection:
+        account = account_name(connection, parsed_args, settings)
+        fills = [fill for _, fill in sorted(read_fills(connection, account).items())]
+    count, small = len(fills), sum(fill.cost < SMALL_FILL for fill in fills)
     fills = fills[-parsed_args.last :] if parsed_args.last else fills
     if parsed_args.json:
         print_result(

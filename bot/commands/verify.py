@@ -5,7 +5,7 @@ from typing import Final
 
 from bot.console import add_config, add_json, print_result, progress, read_settings
 from bot.errors import LedgerError, UsageError
-from bot.ledger import holds, open_reader, verify
+from bot.ledger import holds, reading_from, verify
 from bot.redact import printable
 
 _SHOWN: Final = 100
@@ -36,13 +36,9 @@ def call(parsed_args: Namespace) -> int:
     settings, _ = read_settings(parsed_args)
     if parsed_args.ledger == "":
         raise UsageError("verify: --ledger is empty: name a ledger, for example sqlite:///var/ledger.sqlite")
-    ledger = open_reader(parsed_args.ledger or settings.ledger.url)
-    try:
-        with progress("verify", None) as update, ledger.reading() as connection:
-            verdict = verify(connection, update)
-            missing = [link for link in parsed_args.holds if not holds(connection, link.strip().lower())]
-    finally:
-        ledger.close()
+    with reading_from(parsed_args.ledger or settings.ledger.url) as connection, progress("verify", None) as update:
+        verdict = verify(connection, update)
+        missing = [link for link in parsed_args.holds if not holds(connection, link.strip().lower())]
     differences = [*verdict.differences, *(f"the link {link} is in no account's chain" for link in missing)]
     result = {"bars": verdict.bars, "differences": len(differences)}
     if parsed_args.json:

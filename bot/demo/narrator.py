@@ -1,17 +1,23 @@
 """How the demo speaks: calmly, in lines of 80 columns, with a little colour on a terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import plotext
 from rich.console import Console
 from rich.markup import escape
 
 from bot.demo.processes import Line
 from bot.demo.scenario import HOUR, ScenarioResult, is_bar
 from bot.settings import find_settings
-from bot.trading import MINIMUM, POLICY
+from bot.trading import MINIMUM, POLICY, Decision
 
 _WIDTH: Final = 80
+_HEIGHT: Final = 19
+_STEPS: Final = (50, 100, 200, 250, 500, 1000, 2000, 2500, 5000, 10_000, 20_000, 50_000)  # between two lines, in money
+_MOST_LINES: Final = 6
+_DAY: Final = 86_400
 _SHOWN_EVERY: Final = 24  # bars
 _DULL: Final = {"bar", "started", "stopped", "heartbeat"}
 
@@ -91,3 +97,32 @@ class Narrator:
 
     def _trouble(self, what: str) -> None:
         self.console.print(f"[yellow]  {escape(what)}[/yellow]", soft_wrap=True)
+
+
+def chart(decisions: Sequence[Decision], *, colours: bool) -> str:
+    """The account's value and the initial holdings', over days from the first decision: 80 columns wide."""
+    first = decisions[0].bar_time
+    days = [(decision.bar_time - first) / _DAY for decision in decisions]
+    values = [decision.value for decision in decisions]
+    held = [decision.hold_value for decision in decisions]
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")  # no background of its own: it has to look right on dark and light terminals
+    figure.plot_size(_WIDTH, _HEIGHT)
+    figure.draw(figure.signal(days, held, marker=plotext.marker("·", "blue")).lines())
+    figure.draw(figure.signal(days, values, marker=plotext.marker("braille", "green")).lines())
+    figure.title("dollars:  ⢕ value of the account   · the same money, never traded")
+    figure.label("days", "x")
+    ends = range(int(days[-1]) + 2)
+    figure.ruler("x").ticks(list(ends), [str(day) for day in ends])
+    marks = _marks(min(values + held), max(values + held))
+    figure.ruler("y").ticks(marks, [f"{mark:,.0f}" for mark in marks])
+    picture: Any = figure.build()
+    text: str = picture.string(colorless=not colours)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _marks(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`."""
+    step = next((step for step in _STEPS if (high - low) / step <= _MOST_LINES), _STEPS[-1])
+    return [float(mark) for mark in range(-int(-low // step) * step, int(high) + 1, step)]

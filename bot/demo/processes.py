@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
 from typing import Any, Final, Self
 
 from bot.errors import HourhandError
@@ -58,13 +57,7 @@ def served_page(config: Path, clock: str) -> Iterator[str]:
     """`hourhand serve` in a process of its own on a free port of this machine; its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "bot", "serve", "--config", str(config), "--port", str(port)],
-        env=_environment(clock),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is the demo's to handle
-    )
+    process = _start(["bot", "serve", "--port", str(port)], config, clock, subprocess.DEVNULL)
     try:
         yield f"http://127.0.0.1:{port}/"
     finally:
@@ -93,14 +86,7 @@ class Daemon:
     def __init__(self, config: Path, clock: str, killer: Sequence[str] = ()) -> None:
         """With `killer`, the arguments of `bot.simulator.kill`, under that."""
         program = ["bot.simulator.kill", *killer, "--"] if killer else ["bot"]
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", *program, "run", "--config", str(config)],
-            env=_environment(clock),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is the demo's to handle
-        )
+        self._process = _start([*program, "run"], config, clock, subprocess.PIPE)
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
         self._reader = Thread(target=self._read, daemon=True)
@@ -109,9 +95,7 @@ class Daemon:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
         self._reader.join()
@@ -177,6 +161,17 @@ def timed_doctor(config: Path, clock: str) -> float:
         error.exit_code = done.returncode
         raise error
     return time.monotonic() - first
+
+
+def _start(words: Sequence[str], config: Path, clock: str, errors: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", *words, "--config", str(config)],
+        env=_environment(clock),
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        text=True,
+        start_new_session=True,  # Ctrl-C is the demo's to handle
+    )
 
 
 def _environment(clock: str) -> dict[str, str]:

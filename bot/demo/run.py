@@ -10,12 +10,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from bot.demo.chart import chart
-from bot.demo.narrator import Narrator
+from bot.demo.narrator import Narrator, chart
 from bot.demo.processes import call, served_page, timed_doctor, wait_for_signal
 from bot.demo.scenario import ACCOUNT, HOUR, Sandbox, Scenario, ScenarioResult, open_sandbox, run_scenario
 from bot.errors import HourhandError
-from bot.ledger import open_reader, reading, tables
+from bot.ledger import reading, reading_from, tables
 from bot.settings import Settings
 from bot.trading import MISSED, SYNTHETIC, Decision
 
@@ -49,11 +48,10 @@ def run_demo(
             narrator.command(" ".join(command), _output(sandbox, *command))
         if scenario.markets > 1:
             narrator.command("compare --pool", _output(sandbox, "compare", "--pool"))
-        decisions, fills = _rows(sandbox.ledger_url)
+        decisions, fills, others = _rows(sandbox.ledger_url)
         narrator.show(chart(decisions, colours=narrator.colours))
         verdict = json.loads(_output(sandbox, "verify", "--json"))
         narrator.command("verify", "".join(f"{name:<13}{verdict[name]}\n" for name in ("bars", "differences")))
-        others = _bar_times(sandbox.ledger_url)
         if with_page:
             narrator.tell(f"The page stays open at {address} until Ctrl-C.")
             wait_for_signal()
@@ -67,26 +65,17 @@ def _output(sandbox: Sandbox, *command: str) -> str:
     return done.stdout
 
 
-def _rows(url: str) -> tuple[list[Decision], int]:
-    ledger = open_reader(url)
-    with ledger.reading() as connection:
+def _rows(url: str) -> tuple[list[Decision], int, list[list[int]]]:
+    """The first market's decisions and how many fills it has; the decided bars of each other account."""
+    d = tables.decisions.c
+    others: dict[str, list[int]] = {}
+    with reading_from(url) as connection:
         decisions = [stored.decision for stored in reading.read_decisions(connection, ACCOUNT)]
         fills = len(reading.read_fills(connection, ACCOUNT))
-    ledger.close()
-    return decisions, fills
-
-
-def _bar_times(url: str) -> list[list[int]]:
-    """The decided bars of each account but the first market's."""
-    d = tables.decisions.c
-    ledger = open_reader(url)
-    with ledger.reading() as connection:
         rows = connection.execute(select(d.account, d.bar_time).where(d.account != ACCOUNT).order_by(d.bar_time))
-        found: dict[str, list[int]] = {}
         for account, bar_time in rows:
-            found.setdefault(account, []).append(bar_time)
-    ledger.close()
-    return list(found.values())
+            others.setdefault(account, []).append(bar_time)
+    return decisions, fills, list(others.values())
 
 
 def summary(

@@ -11,11 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bot.clock import Clock, read_clock, utc
+from bot.clock import Clock, read_clock
 from bot.demo.processes import Daemon, Line
 from bot.errors import HourhandError
-from bot.ledger import open_reader, reading
+from bot.ledger import reading, reading_from
 from bot.model import SHIPPED_POINTER, is_default_pointer, registry
+from bot.report import when
 from bot.settings import Settings
 from bot.simulator import OUTAGE, LoopbackExchange, beside, generate_candles, market_tables
 from bot.trading import MISSED, SYNTHETIC
@@ -208,33 +209,26 @@ def _kill(sandbox: Sandbox, reader: _LogReader, tell: Tell) -> None:
     result.killed_with = reader.to_the_end()
     if result.killed_with != -signal.SIGKILL:
         raise reader.daemon.failure(f"ended by itself with {result.killed_with}")
-    ledger = open_reader(sandbox.ledger_url)
-    with ledger.reading() as connection:
+    with reading_from(sandbox.ledger_url) as connection:
         head = reading.read_state(connection, ACCOUNT)
-        market = Settings().market
         if head is None:
             raise HourhandError("the demo's daemon was killed, and its ledger is empty")
         result.last_before_kill = head.bar_time
-        result.half_bar_left = bool(reading.read_candles_between(connection, market, head.bar_time + HOUR))
-    ledger.close()
-    tell(f"kill -9 while the bar of {_short(head.bar_time + HOUR)} is written. The ledger ends before it.")
+        result.half_bar_left = bool(reading.read_candles_between(connection, Settings().market, head.bar_time + HOUR))
+    tell(f"kill -9 while the bar of {when(head.bar_time + HOUR)} is written. The ledger ends before it.")
 
 
 def _restart(reader: _LogReader, tell: Tell) -> None:
     line = reader.until(is_bar)
     reader.result.resumed_at = line["bar_time"]
-    tell(f"Started again, it goes on with {_short(line['bar_time'])}, and catches up.")
+    tell(f"Started again, it goes on with {when(line['bar_time'])}, and catches up.")
 
 
 def _hole(reader: _LogReader, tell: Tell) -> None:
     line = reader.until(lambda line: is_bar(line) and line["reason"] == SYNTHETIC)
-    tell(f"The exchange never had a candle of {_short(line['bar_time'])}: a flat one takes its place.")
+    tell(f"The exchange never had a candle of {when(line['bar_time'])}: a flat one takes its place.")
 
 
 def is_bar(line: Line) -> bool:
     """Whether the line is of a bar of the first market."""
     return bool(line["event"] == "bar" and line.get("account", ACCOUNT) == ACCOUNT)
-
-
-def _short(seconds: float) -> str:
-    return utc(seconds)[:16].replace("T", " ")

@@ -5,7 +5,6 @@ from . import tables as tables
 from .accounts import SMALL_FILL as SMALL_FILL
 from .accounts import account_summary as account_summary
 from .accounts import check_name as check_name
-from .accounts import count_small_fills as count_small_fills
 from .accounts import model_performance as model_performance
 from .accounts import read_all_terms as read_all_terms
 from .accounts import read_terms as read_terms
@@ -19,11 +18,8 @@ from .practice import check_practice as check_practice
 from .practice import mark_practice as mark_practice
 from .practice import read_practice as read_practice
 from .proof import verify as verify
-from .reading import StoredDecision as StoredDecision
-from .reading import StoredState as StoredState
 from .reading import first_bar as first_bar
 from .reading import holds as holds
-from .reading import is_paused as is_paused
 from .reading import new_revisions as new_revisions
 from .reading import newest_bar as newest_bar
 from .reading import newest_link as newest_link
@@ -37,6 +33,7 @@ from .store import Ledger as Ledger
 from .store import is_in_use as is_in_use
 from .store import open_reader as open_reader
 from .store import open_writer as open_writer
+from .store import reading_from as reading_from
 from .store import require_writable as require_writable
 from .writing import add_event as add_event
 from .writing import commit_bars as commit_bars

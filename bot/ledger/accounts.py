@@ -88,13 +88,6 @@ def account_summary(connection: Connection, account: str) -> dict[str, Any]:
     return found
 
 
-def count_small_fills(connection: Connection, account: str) -> int:
-    """How many of the account's fills moved less than SMALL_FILL."""
-    f = tables.fills.c
-    rows = select(func.count()).select_from(tables.fills).where(f.account == account, f.cost < SMALL_FILL)
-    return int(connection.execute(rows).scalar_one())
-
-
 def _count(connection: Connection, table: Table, account: str) -> int:
     rows = select(func.count()).select_from(table).where(table.c.account == account)
     return int(connection.execute(rows).scalar_one())

@@ -136,6 +136,17 @@ def open_reader(url: str) -> Ledger:
     return ledger
 
 
+@contextmanager
+def reading_from(url: str) -> Iterator[Connection]:
+    """A connection to the ledger at `url`, closed after the block. Raises what `open_reader` and `reading` do."""
+    ledger = open_reader(url)
+    try:
+        with ledger.reading() as connection:
+            yield connection
+    finally:
+        ledger.close()
+
+
 def is_in_use(url: str) -> bool:
     """Whether a daemon holds the ledger's lock now."""
     address = parse_url(url)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bot.errors import UsageError
-from bot.extras import missing_extra
+from bot.extras import extras_required
 from bot.market.candles import BadCandlesError, Candle, validate_candles
 
 _COLUMNS: Final = (("t", "o", "h", "l", "c", "v"), ("timestamp", "open", "high", "low", "close", "volume"))
@@ -96,11 +96,9 @@ def _json(path: Path) -> Generator[Row, None, None]:
 
 
 def _parquet(path: Path) -> Generator[Row, None, None]:
-    try:
+    with extras_required("Parquet"):
         import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to load
         import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra("Parquet", "parquet") from error
     try:
         table = pq.read_table(path)
     except pa.ArrowException as error:

@@ -42,7 +42,6 @@ from .policy import wanted_warmup as wanted_warmup
 from .provenance import in_sample_bars as in_sample_bars
 from .provenance import in_sample_warning as in_sample_warning
 from .provenance import training_span as training_span
-from .registry import load_published as load_published
 from .registry import model_folder as model_folder
 from .registry import named_model as named_model
 from .registry import resolve_model as resolve_model

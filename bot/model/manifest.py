@@ -92,13 +92,12 @@ def build_model(
     features: Features,
     *,
     training: Mapping[str, Any] | None = None,
-    evaluation: Mapping[str, Any] | None = None,
 ) -> Model:
     """A network's model from its weights (torch's names and shapes, float32 or float64), checked like one that is read.
 
     Raises ModelError where the weights do not fit the network and the features.
     """
-    return _built(tensors, network, features, msgspec.UNSET, training, evaluation)
+    return _built(tensors, network, features, msgspec.UNSET, training)
 
 
 def build_ensemble(
@@ -107,11 +106,10 @@ def build_ensemble(
     features: Features,
     *,
     training: Mapping[str, Any] | None = None,
-    evaluation: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model that averages several networks of the same sizes, from the weights of each. Raises as `build_model`."""
     tensors = {f"{n}/{name}": tensor for n, member in enumerate(members) for name, tensor in member.items()}
-    return _built(tensors, network, features, len(members), training, evaluation)
+    return _built(tensors, network, features, len(members), training)
 
 
 def _built(
@@ -120,7 +118,6 @@ def _built(
     features: Features,
     members: int | msgspec.UnsetType,
     training: Mapping[str, Any] | None,
-    evaluation: Mapping[str, Any] | None,
 ) -> Model:
     seen = FeaturesSpec(features.name, feature_sets.fingerprint(features.name))
     weights = save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())})
@@ -132,21 +129,17 @@ def _built(
         features=seen,
         members=members,
         training=dict(training or {}),
-        evaluation=dict(evaluation or {}),
     )
     return parse_model(weights, _text(manifest))
 
 
-def rule_model(
-    text: str, *, training: Mapping[str, Any] | None = None, evaluation: Mapping[str, Any] | None = None
-) -> Model:
+def rule_model(text: str, *, training: Mapping[str, Any] | None = None) -> Model:
     """The model of a rule, from text such as `mix?share=0.5`; `training` tells how it was chosen.
 
     Raises ModelError as `parse_rule`.
     """
     rule, policy = parse_rule(text)
-    provenance = {"training": dict(training or {}), "evaluation": dict(evaluation or {})}
-    return _code_model(policy, behaviour_of(policy), {"rule": rule, **provenance})
+    return _code_model(policy, behaviour_of(policy), {"rule": rule, "training": dict(training or {})})
 
 
 def installed_model(name: str) -> Model:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -37,6 +37,11 @@ class Pointer(msgspec.Struct, frozen=True):
     since: float = 0.0
     before: tuple[Promotion, ...] = ()
     shadows: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """What commands and the API show of it: `model_id`, the one `before`, and `shadows`."""
+        before = self.before[-1].model_id if self.before else None
+        return {"model_id": self.model_id, "before": before, "shadows": list(self.shadows)}
 
 
 def is_model_id(name: str) -> bool:

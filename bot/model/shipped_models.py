@@ -5,8 +5,7 @@ from typing import Final
 
 from bot.errors import ModelError
 from bot.model import files, manifest, pointers
-from bot.places import is_left_at_default
-from bot.settings import PolicySettings
+from bot.settings import PolicySettings, is_left_at_default
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
 """Laid out as any registry; only ever read."""

@@ -7,7 +7,6 @@ from .health import unknown as unknown
 from .notifications import check_addresses as check_addresses
 from .outage import Outage as Outage
 from .setup import attended as attended
-from .status import account_status as account_status
 from .status import account_statuses as account_statuses
 from .systemd import notify as notify
 from .systemd import watchdog_seconds as watchdog_seconds

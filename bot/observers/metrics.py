@@ -1,6 +1,6 @@
 """/metrics for Prometheus and /healthz for whoever asks whether bars are decided in time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -165,19 +165,6 @@ def serve(metrics: Metrics, address: str, port: int) -> ThreadingHTTPServer:
             return status, "text/plain; charset=utf-8", verdict.sentence.encode() + b"\n"
         return HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"there are /metrics and /healthz\n"
 
-    server = _Server((address, port), _handler(page))
-    Thread(target=server.serve_forever, name="metrics-http", daemon=True).start()
-    return server
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in the middle of an answer is nobody's concern."""
-
-
-def _handler(page: Callable[[str], tuple[HTTPStatus, str, bytes]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_SECONDS
         server_version = "hourhand"
@@ -195,4 +182,13 @@ def _handler(page: Callable[[str], tuple[HTTPStatus, str, bytes]]) -> type[BaseH
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
             """The log is the daemon's."""
 
-    return Handler
+    server = _Server((address, port), Handler)
+    Thread(target=server.serve_forever, name="metrics-http", daemon=True).start()
+    return server
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle of an answer is nobody's concern."""

@@ -8,6 +8,14 @@ from bot.settings import Settings
 from bot.trading import AccountState, DecidedBar
 
 
+def main_accounts(account_states: Sequence[AccountState]) -> list[AccountState]:
+    """The first account of each market, which is its main one."""
+    mains: dict[str, AccountState] = {}
+    for account in account_states:
+        mains.setdefault(account.trader.terms.market, account)
+    return list(mains.values())
+
+
 class Newest:
     """The newest decided bar of each market as an observer hears of it, by the name of its main account."""
 
@@ -20,13 +28,10 @@ class Newest:
 
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """All accounts as the ledger has them; the first of each market is its main one."""
-        mains: dict[str, AccountState] = {}
-        for account in account_states:
-            mains.setdefault(account.trader.terms.market, account)
         # In one step, as whoever asks over HTTP does so from another thread.
         self.of = {
             account.trader.terms.name: self._at(account.trader.terms.bar, account.bar_time)
-            for account in mains.values()
+            for account in main_accounts(account_states)
         }
 
     def on_bar(self, entries: Sequence[DecidedBar]) -> None:

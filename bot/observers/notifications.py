@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from bot.clock import Clock, utc
 from bot.console import format_cell
 from bot.errors import LedgerError, UsageError
-from bot.extras import missing_extra
-from bot.ledger import newest_link, open_reader, reading
+from bot.extras import extras_required
+from bot.ledger import newest_link, reading, reading_from
 from bot.observers.health import span
 from bot.observers.newest import Newest
 from bot.observers.outage import Outage
@@ -182,11 +182,9 @@ class Notifier:
     def _day(self, terms: AccountTerms, first: int, end: int) -> str:
         """One line on the account's bars in [first, end)."""
         try:
-            ledger = open_reader(self.settings.ledger.url)
-            with ledger.reading() as connection:
+            with reading_from(self.settings.ledger.url) as connection:
                 link = newest_link(connection, terms.name)
                 rows = [s.decision for s in reading.read_decisions(connection, terms.name, first - terms.bar, end)]
-            ledger.close()
         except LedgerError as error:
             return f"no summary of {utc(first)[:10]}: {error}"
         line = day_line([row for row in rows if row.bar_time >= first], rows[0], first)
@@ -301,10 +299,8 @@ def check_addresses(settings: Settings) -> int:
 
 def _sender(url: str, number: int) -> Callable[[str, str], None]:
     """A function that sends (title, body) to `url`, or raises OSError."""
-    try:
+    with extras_required("notify.urls"):
         import apprise  # noqa: PLC0415 - an extra, and 35 MB that only those who use it should pay for
-    except ImportError as error:
-        raise missing_extra("notify.urls", "notify") from error
     services = apprise.Apprise()
     log_capture: Any = apprise.LogCapture
     with log_capture():  # it would print the address, which is a secret

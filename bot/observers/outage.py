@@ -1,6 +1,6 @@
 """An outage: how long it lasts, and when to log it again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -12,7 +12,7 @@ class Outage:
 
     since: float | None = None
     failures: int = 0
-    spoken: float = field(default=0.0)
+    spoken: float = 0.0
 
     def failed(self, now: float) -> dict[str, Any] | None:
         """Count a failure; what to say of it, or None."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.clock import utc
+from bot.observers.newest import main_accounts
 from bot.trading import AccountState, DecidedBar
 
 
@@ -50,10 +51,7 @@ class StatusLine:
     def on_accounts(self, account_states: Sequence[AccountState]) -> None:
         """Say which bar is the newest."""
         bar_time = account_states[0].bar_time
-        mains: dict[str, AccountState] = {}
-        for account in account_states:
-            mains.setdefault(account.trader.terms.market, account)
-        self.bars = {account.trader.terms.name: account.bar_time for account in mains.values()}
+        self.bars = {account.trader.terms.name: account.bar_time for account in main_accounts(account_states)}
         self.failing = {name: None for name in self.failing if name in self.bars}
         notify(f"STATUS=newest decided bar {utc(bar_time)}" if bar_time is not None else "STATUS=no bar decided yet")
 

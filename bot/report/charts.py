@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.model import Array
+from bot.report.formatting import percents
 
 BUCKETS: Final = 360
 _SIDE: Final = 2000  # of the drawing, in its own units, both ways
@@ -70,6 +71,13 @@ class Panel(NamedTuple):
     height: int = 220
 
 
+def ahead_panel(values: Array, holds: Array, mixed: Array) -> Panel:
+    """By how much of them values (n,) are ahead of holding and of the constant mix."""
+    others = (("against holding", holds, "hold"), ("against the constant mix", mixed, "mix"))
+    lines = [Line(name, 100 * (values / np.maximum(other, 1e-300) - 1), style) for name, other, style in others]
+    return Panel(lines, percents, bounds=(0.0,))
+
+
 class Marks(NamedTuple):
     """What is marked in every panel: places of the first bars of a new model, of bars that were not traded on, and
     stretches (first place, last place) that the model learned from.
@@ -108,15 +116,16 @@ def stretches(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def thinned(values: Array) -> NDArray[np.intp]:
     """The places that are drawn, in order: first, lowest, highest and last of each bucket."""
-    n = len(values)
-    if n <= 4 * BUCKETS:
-        return np.arange(n)
-    kept = {0, n - 1}
-    edges = np.linspace(0, n, BUCKETS + 1).astype(int).tolist()
-    for start, end in pairwise(edges):
+    return np.arange(len(values)) if len(values) <= 4 * BUCKETS else np.array(sorted(extremes(values, BUCKETS)))
+
+
+def extremes(values: Array, buckets: int) -> set[int]:
+    """The places of the first, lowest, highest and last of each bucket, of which there are no more than values."""
+    kept: set[int] = set()
+    for start, end in pairwise(np.linspace(0, len(values), buckets + 1).astype(int).tolist()):
         part = values[start:end]
         kept |= {start, start + int(part.argmin()), start + int(part.argmax()), end - 1}
-    return np.array(sorted(kept))
+    return kept
 
 
 def means(values: Array) -> Array:

@@ -1,11 +1,13 @@
 """Numbers, times and tables as every page shows them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from bot.clock import utc
 from bot.model import Array
 
+_TIMES = frozenset({"bar_time", "stored", "fetched"})  # of an event, where they are numbers
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -38,6 +40,21 @@ def when(seconds: float) -> str:
 def moment(seconds: float) -> Html:
     """The same as HTML, which the live page can show in its reader's time zone."""
     return Html(f'<time datetime="{utc(seconds)}">{when(seconds)}</time>')
+
+
+def event_words(detail: Mapping[str, Any]) -> str:
+    """An event's detail in words."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {when(value) if name in _TIMES and isinstance(value, int) else value}"
+        for name, value in detail.items()
+    )
+
+
+def currencies(market: str) -> tuple[str, str]:
+    """Quote and base currency of a market's name: exchange, symbol (which may have a colon itself) and timeframe."""
+    symbol = market.partition(":")[2].rpartition(":")[0]
+    base, _, quote = symbol.partition(":")[0].partition("/")
+    return quote or "quote currency", base
 
 
 def mood(number: float) -> str:

@@ -119,8 +119,8 @@ def pooled(together: Array) -> Array:
     return means
 
 
-def pooled_interval(together: Array, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+def pooled_interval(together: Array, seed: int = 0) -> Interval:
     """The total of the pool of (hours, markets, D), with an interval that resamples the same hours in all markets
     together, since what moves one moves the others, and the draws.
     """
-    return total_interval(pooled(together), seed, resamples)
+    return total_interval(pooled(together), seed)

@@ -4,17 +4,18 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from bot.model import in_sample_warning
-from bot.report.charts import Dots, Line, Marks, Panel, chart, means, stretches
+from bot.report.charts import Dots, Line, Marks, Panel, ahead_panel, chart, means, stretches
 from bot.report.comparison import compare_accounts, comparison_table
 from bot.report.formatting import (
     ahead,
     change,
     coloured,
+    currencies,
+    event_words,
     money,
     mood,
     percent,
@@ -27,7 +28,7 @@ from bot.report.formatting import (
     when,
 )
 from bot.report.history import AccountHistory, account_statistics, exposure, mix, months, swaps
-from bot.report.sheet import Tile, definitions, sheet, tiles
+from bot.report.sheet import Tile, definitions, in_sample_note, sheet, tiles
 from bot.report.statistics import drawdowns
 from bot.report.trades import small_trades
 from bot.trading import MINIMUM, POLICY
@@ -92,10 +93,12 @@ def render_page(
     those `left_out` over the hours that they all decided; it is shown where there are several.
     """
     main = histories[0]
-    exchange, symbol, bar = _market(main)
+    exchange, _, rest = main.terms.market.partition(":")
+    symbol, _, bar = rest.rpartition(":")
     several = len(histories) > 1
     span = f"{when(main.bar_times[0])} to {when(main.bar_times[-1])} UTC, {len(main.bar_times):,} bars"
-    about = f"Paper trading by hourhand on {exchange}, bars of {bar}, {span}. Amounts in {_units(main)[0]}."
+    quote = currencies(main.terms.market)[0]
+    about = f"Paper trading by hourhand on {exchange}, bars of {bar}, {span}. Amounts in {quote}."
     parts = []
     for place, history in enumerate(histories):
         body = _account(history)
@@ -108,20 +111,7 @@ def render_page(
         names = ", ".join(left_out)
         parts.append(f'<p class="soft">Not side by side, for too few hours in common: {escape(names)}.</p>')
     parts += [_events(events), definitions(_DEFINITIONS)]
-    return sheet(f"{main.terms.name} on {symbol}", about, now, parts)
-
-
-def _units(history: AccountHistory) -> tuple[str, str]:
-    """Quote and base currency."""
-    base, _, quote = _market(history)[1].partition(":")[0].partition("/")
-    return quote or "quote currency", base
-
-
-def _market(history: AccountHistory) -> tuple[str, str, str]:
-    """Exchange, symbol (which may have a colon itself) and timeframe."""
-    exchange, _, rest = history.terms.market.partition(":")
-    symbol, _, bar = rest.rpartition(":")
-    return exchange, symbol, bar
+    return sheet(f"{main.terms.name} on {symbol}", f"{about} Made at {when(now)} UTC.", parts)
 
 
 def _beside(aligned: Sequence[AccountHistory]) -> str:
@@ -148,8 +138,7 @@ def _style(place: int) -> str:
 
 
 def _account(history: AccountHistory) -> str:
-    warning = in_sample_warning(int(history.in_sample.sum()), len(history.bar_times))
-    note = f'<p class="bad">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
+    note = in_sample_note(int(history.in_sample.sum()), len(history.bar_times))
     return f"<section>{note}{_tiles(history)}{_charts(history)}{_months(history)}{_models(history)}</section>"
 
 
@@ -178,7 +167,7 @@ def _tiles(history: AccountHistory) -> str:
 
 
 def _charts(history: AccountHistory) -> str:
-    quote, base = _units(history)
+    quote, base = currencies(history.terms.market)
     untraded = [n for n, reason in enumerate(history.reasons) if reason not in (POLICY, MINIMUM)]
     marks = Marks(swaps(history), untraded, stretches(history.in_sample))
     mixed, where = mix(history), {int(time): n for n, time in enumerate(history.bar_times)}
@@ -196,14 +185,7 @@ def _charts(history: AccountHistory) -> str:
         render(
             "Ahead of holding and of the constant mix",
             "The account's value over theirs, less 1; below zero it is behind",
-            Panel(
-                [
-                    Line("against holding", 100 * (history.values / np.maximum(history.holds, 1e-300) - 1), "hold"),
-                    Line("against the constant mix", 100 * (history.values / np.maximum(mixed, 1e-300) - 1), "mix"),
-                ],
-                percents,
-                bounds=(0.0,),
-            ),
+            ahead_panel(history.values, history.holds, mixed),
         ),
         render(
             "Price, trades and share in coins",
@@ -291,16 +273,9 @@ def _models(history: AccountHistory) -> str:
 
 def _events(events: Sequence[Event]) -> str:
     counts = Counter(event.kind for event in events)
-    shown = [event for event in events if event.kind in _SHOWN_KINDS]
+    shown = [event for event in events if event.kind in _SHOWN_KINDS][-_EVENTS_SHOWN:]
     summary = ", ".join(f"{kind} {number:,}" for kind, number in sorted(counts.items())) or "none"
-    rows = [[when(event.at), event.kind, _words(event.detail)] for event in reversed(shown[-_EVENTS_SHOWN:])]
+    rows = [[when(event.at), event.kind, event_words(json.loads(event.detail))] for event in reversed(shown)]
     listed = table(("at", "event", "what"), rows, "words", "Events") if rows else ""
     more = f" The newest {len(rows)} of those that matter:" if rows else ""
     return f"<h2>Events</h2><p class='soft'>All in the ledger: {escape(summary)}.{more}</p>{listed}"
-
-
-def _words(detail: str) -> str:
-    values: dict[str, Any] = json.loads(detail)
-    return ", ".join(
-        f"{name.replace('_', ' ')} {when(value) if name == 'bar_time' else value}" for name, value in values.items()
-    )

@@ -1,6 +1,5 @@
 """An account's history as series to draw: as many points as asked for, and no peak lost."""
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from bot.clock import END_OF_TIME
 from bot.model import Array
+from bot.report.charts import extremes
 from bot.report.history import AccountHistory, mix, swaps
 from bot.report.statistics import drawdowns
 from bot.trading import MINIMUM, POLICY
@@ -90,14 +90,9 @@ def _kept(full: FullSeries, start: int, stop: int, points: int) -> NDArray[np.in
     n = stop - start
     if n <= points:
         return np.arange(start, stop)
-    values = full.history.values[start:stop]
-    kept = {0, n - 1}
+    kept = extremes(full.history.values[start:stop], max(1, (points - _EXTREMES - 2) // 4))
     for other in (full.history.holds, full.mixed, full.history.shares, full.drawdown, full.hold_drawdown):
         kept |= {int(other[start:stop].argmin()), int(other[start:stop].argmax())}
-    buckets = max(1, (points - _EXTREMES - 2) // 4)
-    for begin, after in pairwise(np.linspace(0, n, buckets + 1).astype(int).tolist()):
-        part = values[begin:after]
-        kept |= {begin, begin + int(part.argmin()), begin + int(part.argmax()), after - 1}
     return start + np.array(sorted(kept))
 
 

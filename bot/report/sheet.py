@@ -5,7 +5,7 @@ from html import escape
 from importlib.resources import files
 from typing import NamedTuple
 
-from bot.report.formatting import when
+from bot.model import in_sample_warning
 
 
 class Tile(NamedTuple):
@@ -17,22 +17,14 @@ class Tile(NamedTuple):
     mood: str = ""
 
 
-def sheet(title: str, about: str, made_at: float, parts: Sequence[str]) -> str:
-    """The whole page. `about` says in a sentence what is shown, `made_at` is in Unix seconds."""
-    return document(
-        title,
-        f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)} Made at {when(made_at)} UTC.</p></header>'
-        f"<main>{''.join(parts)}</main>",
-    )
-
-
-def document(title: str, body: str) -> str:
-    """A page of HTML that needs nothing else, in the style of the report. `body` is HTML, `title` is text."""
+def sheet(title: str, about: str, parts: Sequence[str]) -> str:
+    """The whole page; `title` and `about`, which says what is shown, are text, `parts` are HTML."""
     style = files("bot.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head><body><header><h1>{escape(title)}</h1>"
+        f'<p class="soft">{escape(about)}</p></header><main>{"".join(parts)}</main></body></html>\n'
     )
 
 
@@ -47,6 +39,12 @@ def tiles(shown: Sequence[Tile]) -> str:
         )
         + "</div>"
     )
+
+
+def in_sample_note(in_sample: int, bars: int) -> str:
+    """The warning that the model learned from bars that are shown, nothing where it did not."""
+    warning = in_sample_warning(in_sample, bars)
+    return f'<p class="bad">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
 
 
 def definitions(terms: Mapping[str, str]) -> str:

@@ -1,13 +1,12 @@
 """Trades one by one: what each moved and cost, and what a sale made against the average price."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from bot.ledger import SMALL_FILL
 from bot.model import Array
 from bot.report.records import AccountRecord
 from bot.trading import Fill
-
-_SMALL: Final = 10.0  # in quote currency
 
 
 class Trade(NamedTuple):
@@ -51,4 +50,4 @@ def trades(record: AccountRecord, traded: Array) -> list[Trade]:
 
 def small_trades(fills: Mapping[int, Fill]) -> int:
     """How many of the fills moved less than ten in quote currency."""
-    return sum(fill.cost < _SMALL for fill in fills.values())
+    return sum(fill.cost < SMALL_FILL for fill in fills.values())

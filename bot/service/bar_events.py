@@ -1,15 +1,28 @@
-"""What is told of decided bars: a line in the log, and the events of a swap, a pause and its end."""
+"""What is told of decided bars: a line in the log, the events of a swap, a pause and its end; how events are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from bot.clock import utc
 from bot.console import format_cell
+from bot.errors import LedgerInUseError, LedgerUnavailableError
+from bot.ledger import Ledger, add_event
+from bot.observers import Observers
 from bot.trading import PAUSED, SYNTHETIC, AccountState, DecidedBar
 
 log = structlog.get_logger()
+
+
+def record_event(ledger: Ledger, observers: Observers, now: float, kind: str, detail: Mapping[str, Any]) -> None:
+    """Tell the observers of an event, and add it to the ledger; one without room for it does not stop the daemon."""
+    observers.on_event(kind, **detail)
+    try:
+        with ledger.writing() as connection:
+            add_event(connection, now, kind, detail)
+    except (LedgerUnavailableError, LedgerInUseError) as error:
+        log.warning("event_lost", kind=kind, error=str(error))
 
 
 def swap_detail(account: AccountState, bar: DecidedBar) -> dict[str, Any] | None:

@@ -102,8 +102,7 @@ class Loop:
         self.ledger_failures = 0
         change = self.ledger_outage.over(self.markets.clock.now())
         if change is not None:
-            log.info("ledger_recovered", **change)
-            self.markets.note("ledger_recovered", **change)
+            self.markets.tell("info", "ledger_recovered", **change)
 
     def _ledger_failed(self, market: Market, error: Exception) -> None:
         self.ledger_failures += 1
@@ -111,8 +110,7 @@ class Loop:
         self.markets.observers.on_event("poll_failed", cause="ledger")
         change = self.ledger_outage.failed(self.markets.clock.now())
         if change is not None:
-            log.error("ledger_unavailable", error=str(error), **change)
-            self.markets.note("ledger_unavailable", error=str(error), **change)
+            self.markets.tell("error", "ledger_unavailable", error=str(error), **change)
 
     def _swap_models(self) -> None:
         """Go on with the models and markets that the settings and the registry name now, where they are other ones and
@@ -141,8 +139,7 @@ class Loop:
 
     def _reject(self, sentence: str) -> None:
         if sentence.startswith(("settings", "market ")):
-            log.warning("settings_rejected", error=sentence)
-            self.markets.note("settings_rejected", error=sentence)
+            self.markets.tell("warning", "settings_rejected", error=sentence)
             return
         log.warning("model_rejected", error=sentence)
         self.markets.note("model_rejected", error=sentence, pointer=self.markets.watcher.pointed_model())
@@ -184,8 +181,7 @@ class Loop:
             before.check_file()
         self.markets.go_on_with(open_writer(url))
         before.close()
-        log.warning("ledger_replaced", ledger=self.markets.ledger.name)
-        self.markets.note("ledger_replaced", ledger=self.markets.ledger.name)
+        self.markets.tell("warning", "ledger_replaced", ledger=self.markets.ledger.name)
 
     # ---- telling
 
@@ -203,8 +199,7 @@ class Loop:
     def _report_observers(self) -> None:
         """An observer that is down cannot say so itself."""
         for kind, detail in self.markets.observers.outage_events(self.markets.clock.now()):
-            log.warning(kind, **detail)
-            self.markets.note(kind, **detail)
+            self.markets.tell("warning", kind, **detail)
 
     def _log_heartbeat(self) -> None:
         bars = [market.poller.account_states[0].bar_time for market in self.markets]

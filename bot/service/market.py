@@ -71,7 +71,8 @@ class Market:
         except (WrongMarketError, ExchangeError) as error:
             self._exchange_failed(error if isinstance(error, ExchangeError) else ExchangeError(str(error)))
         except ModelError as error:
-            self._model_failed(error)
+            self._failed(self.model_outage, "model_failed", error)
+            self.put_off(min(retry_wait(self.failures), self.until_due()))  # it may be a challenger's alone
         else:
             if not poll.discarded:
                 self._decided(poll.bars)
@@ -92,12 +93,10 @@ class Market:
             self.poll.discard()
 
     def _decided(self, bars: int) -> None:
-        change = self.outage.over(self.poller.clock.now())
-        if change is not None:
-            self.poller.tell("info", "exchange_recovered", **change)
-        change = self.model_outage.over(self.poller.clock.now())
-        if change is not None:
-            self.poller.tell("info", "model_recovered", **change)
+        for outage, kind in ((self.outage, "exchange_recovered"), (self.model_outage, "model_recovered")):
+            change = outage.over(self.poller.clock.now())
+            if change is not None:
+                self.poller.tell("info", kind, **change)
         # Where a bar has closed and still is not decided, the exchange has no candle of it yet, or none to trust.
         log.debug("poll", market=self.poller.market, bars=bars)
         self.refusals = 0
@@ -105,21 +104,17 @@ class Market:
         self.put_off(min(MAX_RETRY_WAIT, 10.0 * 2.0 ** min(self.failures, 16)))
 
     def _exchange_failed(self, error: ExchangeError) -> None:
-        self.failures += 1
         refused = isinstance(error, ExchangeRefusedError)
         self.refusals = self.refusals + 1 if refused else 0
         self.poller.observers.on_event("poll_failed", cause="exchange")
-        change = self.outage.failed(self.poller.clock.now())
-        if change is not None:
-            self.poller.tell("error", "exchange_error", error=str(error), **change)
+        self._failed(self.outage, "exchange_error", error)
         self.put_off(retry_wait(self.refusals if refused else self.failures, error))
 
-    def _model_failed(self, error: ModelError) -> None:
+    def _failed(self, outage: Outage, kind: str, error: Exception) -> None:
         self.failures += 1
-        change = self.model_outage.failed(self.poller.clock.now())
+        change = outage.failed(self.poller.clock.now())
         if change is not None:
-            self.poller.tell("error", "model_failed", error=str(error), **change)
-        self.put_off(min(retry_wait(self.failures), self.until_due()))  # it may be a challenger's alone
+            self.poller.tell("error", kind, error=str(error), **change)
 
     def _raise_where_nothing_is_decided(self, error: UnknownSymbolError) -> None:
         with suppress(LedgerUnavailableError, LedgerInUseError):  # not known now: stay, and ask again

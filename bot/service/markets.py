@@ -6,10 +6,11 @@ from typing import Any
 import structlog
 
 from bot.clock import Clock
-from bot.errors import HourhandError, LedgerInUseError, LedgerUnavailableError
-from bot.ledger import Ledger, add_event
+from bot.errors import HourhandError
+from bot.ledger import Ledger
 from bot.market import Feed, Venue
 from bot.observers import NO_OBSERVERS, Observers
+from bot.service.bar_events import record_event
 from bot.service.market import Market
 from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.poller import Poller
@@ -68,12 +69,12 @@ class Markets:
 
     def note(self, kind: str, **detail: Any) -> None:
         """Record an event of the daemon. A ledger that has no room for it does not stop it."""
-        self.observers.on_event(kind, **detail)
-        try:
-            with self.ledger.writing() as connection:
-                add_event(connection, self.clock.now(), kind, detail)
-        except (LedgerUnavailableError, LedgerInUseError) as error:
-            log.warning("event_lost", kind=kind, error=str(error))
+        record_event(self.ledger, self.observers, self.clock.now(), kind, detail)
+
+    def tell(self, level: str, kind: str, **detail: Any) -> None:
+        """Record an event of the daemon, and log it."""
+        getattr(log, level)(kind, **detail)
+        self.note(kind, **detail)
 
     def show_accounts(self) -> None:
         """Show the observers all accounts as the ledger has them."""

@@ -7,8 +7,7 @@ import structlog
 
 from bot.errors import UsageError
 from bot.model import pauses, registry
-from bot.places import in_settings_folder
-from bot.settings import PolicySettings, Settings
+from bot.settings import PolicySettings, Settings, in_settings_folder
 
 log = structlog.get_logger()
 
@@ -18,14 +17,14 @@ def paused_accounts(settings: Settings) -> dict[str, float]:
     return pauses.read_paused(pause_pointer(settings))
 
 
-def ask_to_pause(settings: Settings, accounts: Iterable[str], now: float) -> None:
-    """Ask for the accounts to be paused. Raises ModelError where that cannot be written."""
-    pauses.pause(pause_pointer(settings), accounts, now)
+def ask_to_pause(settings: Settings, accounts: Iterable[str], now: float) -> dict[str, float]:
+    """Ask for the accounts to be paused; who is paused then. Raises ModelError where that cannot be written."""
+    return pauses.pause(pause_pointer(settings), accounts, now)
 
 
-def ask_to_resume(settings: Settings, accounts: Iterable[str]) -> None:
-    """Ask for the accounts to be traded again. Raises ModelError where that cannot be written."""
-    pauses.resume(pause_pointer(settings), accounts)
+def ask_to_resume(settings: Settings, accounts: Iterable[str]) -> dict[str, float]:
+    """Ask for the accounts to be traded again; who is paused then. Raises ModelError where that cannot be written."""
+    return pauses.resume(pause_pointer(settings), accounts)
 
 
 def pause_pointer(settings: Settings) -> Path:

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from bot.clock import Clock, newest_closed
-from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError, ModelError
-from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
+from bot.errors import ExchangeError, ModelError
+from bot.ledger import Ledger, check_name, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
-from bot.service.bar_events import log_bar, pause_events, swap_detail
+from bot.service.bar_events import log_bar, pause_events, record_event, swap_detail
 from bot.service.pauses import PauseWatcher, pause_pointer
 from bot.service.waiter import Request
 from bot.service.watch import FeedWatch
@@ -146,13 +146,7 @@ class Poller:
 
     def note(self, kind: str, **detail: Any) -> None:
         """Record an event of this market. A ledger that has no room for it does not stop the daemon."""
-        detail |= self.whose
-        self.observers.on_event(kind, **detail)
-        try:
-            with self.ledger.writing() as connection:
-                add_event(connection, self.clock.now(), kind, detail)
-        except (LedgerUnavailableError, LedgerInUseError) as error:
-            log.warning("event_lost", kind=kind, error=str(error))
+        record_event(self.ledger, self.observers, self.clock.now(), kind, detail | self.whose)
 
     def tell(self, level: str, kind: str, **detail: Any) -> None:
         """Record an event of this market, and log it."""

@@ -1,8 +1,11 @@
+from .beside import MOST_MARKETS as MOST_MARKETS
 from .beside import beside as beside
 from .beside import market_tables as market_tables
-from .command import add_arguments as add_arguments
-from .command import simulate as simulate
+from .faults import FAULTS as FAULTS
 from .faults import OUTAGE as OUTAGE
+from .faults import read_fault as read_fault
 from .generate import generate_candles as generate_candles
+from .market import TIMEFRAMES as TIMEFRAMES
 from .market import symbols as symbols
+from .server import CONTROL as CONTROL
 from .server import LoopbackExchange as LoopbackExchange

@@ -3,7 +3,6 @@ from .account_state import DecidedBar as DecidedBar
 from .account_state import new_account_state as new_account_state
 from .rules import OWN_RULES as OWN_RULES
 from .rules import AccountTerms as AccountTerms
-from .rules import Execution as Execution
 from .rules import Quote as Quote
 from .rules import Rules as Rules
 from .rules import account_value as account_value
@@ -19,7 +18,6 @@ from .trader import MISSED as MISSED
 from .trader import PAUSED as PAUSED
 from .trader import POLICY as POLICY
 from .trader import SYNTHETIC as SYNTHETIC
-from .trader import BarResult as BarResult
 from .trader import Decision as Decision
 from .trader import Fill as Fill
 from .trader import State as State

@@ -8,12 +8,11 @@ from fastapi import Path as PathParameter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from bot.errors import ModelError, UsageError
-from bot.model import Pointer, registry
-from bot.service import ask_to_pause, ask_to_resume, configured_accounts, paused_accounts
+from bot.model import registry
+from bot.service import ask_to_pause, ask_to_resume, configured_accounts
 from bot.web import schemas
 from bot.web.access import Token
-from bot.web.api import Name, encoded
+from bot.web.api import Name, encoded, refused_with
 from bot.web.figures import Figures
 
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
@@ -32,42 +31,36 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
 
     @router.post("/models/rollback", response_model=schemas.Pointer, summary="Make the model before current again")
     def rollback() -> Response:
-        try:
+        with refused_with(409):
             changed = registry.rollback(registry.require_registry(settings.policy.model), clock.now())
-        except (ModelError, UsageError) as error:
-            raise HTTPException(409, str(error)) from error
         log.info("rolled_back", model_id=changed.model_id)
-        return encoded(_shown(changed))
+        return encoded(changed.summary())
 
     @router.post("/models/{model_id}/promote", response_model=schemas.Pointer, summary="Make a model current")
     def promote(
         model_id: Annotated[str, PathParameter(max_length=16, pattern="^[0-9a-f]+$", description="A model_id.")],
     ) -> Response:
         pointer = registry.require_registry(settings.policy.model)
-        try:
+        with refused_with(404):
             found = registry.find_model_id(pointer, model_id)
-        except (ModelError, UsageError) as error:
-            raise HTTPException(404, str(error)) from error
-        try:
+        with refused_with(409):
             changed = registry.promote(pointer, found, clock.now())
-        except (ModelError, UsageError) as error:
-            raise HTTPException(409, str(error)) from error
         log.info("promoted", model_id=changed.model_id)
-        return encoded(_shown(changed))
+        return encoded(changed.summary())
 
     @router.post("/accounts/{name:path}/pause", response_model=schemas.Paused, summary="Observe, and trade no more")
     def pause(name: Name) -> Response:
         _require_account(figures, name)
-        ask_to_pause(settings, [name], clock.now())
+        paused = ask_to_pause(settings, [name], clock.now())
         log.info("pause_asked", account=name)
-        return encoded({"paused": paused_accounts(settings)})
+        return encoded({"paused": paused})
 
     @router.post("/accounts/{name:path}/resume", response_model=schemas.Paused, summary="Trade again")
     def resume(name: Name) -> Response:
         _require_account(figures, name)
-        ask_to_resume(settings, [name])
+        paused = ask_to_resume(settings, [name])
         log.info("resume_asked", account=name)
-        return encoded({"paused": paused_accounts(settings)})
+        return encoded({"paused": paused})
 
     return router
 
@@ -75,8 +68,3 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
 def _require_account(figures: Figures, name: str) -> None:
     if name not in {*configured_accounts(figures.settings), *figures.names()}:
         raise HTTPException(404, f"there is no account {name!r}")
-
-
-def _shown(pointer: Pointer) -> dict[str, Any]:
-    before = pointer.before[-1].model_id if pointer.before else None
-    return {"model_id": pointer.model_id, "before": before, "shadows": list(pointer.shadows)}

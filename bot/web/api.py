@@ -1,6 +1,7 @@
 """`/api/v1`: what can be read. Every parameter is bounded; nothing here writes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from bot.clock import utc
-from bot.errors import UsageError
+from bot.errors import ModelError, UsageError
 from bot.ledger import pages, read_all_terms, read_terms
 from bot.report import FullSeries, thin, trades
 from bot.web import schemas
@@ -58,12 +59,19 @@ def chosen(accounts: str) -> list[str]:
     return [name for name in accounts.split(",") if name]
 
 
+@contextmanager
+def refused_with(status: int) -> Iterator[None]:
+    """Raises HTTPException of that status for what in the block names something that is not there or cannot be done."""
+    try:
+        yield
+    except (ModelError, UsageError) as error:
+        raise HTTPException(status, str(error)) from error
+
+
 def series_of(figures: Figures, name: str) -> FullSeries:
     """The account's bars. Raises HTTPException, 404, where it has none."""
-    try:
+    with refused_with(404):
         return figures.source.series(name)
-    except UsageError as error:
-        raise HTTPException(404, str(error)) from error
 
 
 def read_routes(figures: Figures, watch: Watch, stopping: Callable[[], bool]) -> APIRouter:
@@ -171,11 +179,13 @@ def _summary_routes(router: APIRouter, figures: Figures) -> None:
 
     @router.get("/compare", response_model=schemas.Comparison, responses=_NONE, summary="Accounts side by side")
     def compare(accounts: Accounts = "") -> Response:
-        return encoded(_or_not_found(lambda: figures.compare(chosen(accounts))))
+        with refused_with(404):
+            return encoded(figures.compare(chosen(accounts)))
 
     @router.get("/report", response_class=HTMLResponse, responses=_NONE, summary="The page of `hourhand report`")
     def report(accounts: Accounts = "") -> HTMLResponse:
-        return HTMLResponse(_or_not_found(lambda: figures.report(chosen(accounts))))
+        with refused_with(404):
+            return HTMLResponse(figures.report(chosen(accounts)))
 
 
 def fill_rows(full: FullSeries, span: pages.Span) -> list[dict[str, Any]]:
@@ -198,10 +208,3 @@ def _page(name: str, rows: list[dict[str, Any]], key: str, limit: int) -> dict[s
 
 def _timed(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"time": utc(row["bar_time"])}
-
-
-def _or_not_found(make: Callable[[], Any]) -> Any:
-    try:
-        return make()
-    except UsageError as error:
-        raise HTTPException(404, str(error)) from error

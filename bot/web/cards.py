@@ -28,7 +28,7 @@ def card(account: Mapping[str, Any], full: FullSeries, decision: Mapping[str, An
     style, words = light(account)
     if account["paused"] and account["state"] == "stopped":
         words += ", and paused"
-    quote = currencies(account["market"])[0]
+    quote = formatting.currencies(account["market"])[0]
     share = float(history.shares[-1])
     return (
         f'<article class="card" data-account="{escape(name)}" data-value="{history.value!r}" '
@@ -43,13 +43,6 @@ def card(account: Mapping[str, Any], full: FullSeries, decision: Mapping[str, An
         f'<p class="soft due">next bar due <time class="countdown" data-due="{account["next_bar_due"]}">'
         f"{formatting.when(account['next_bar_due'])}</time></p></article>"
     )
-
-
-def currencies(market: str) -> tuple[str, str]:
-    """Quote and base currency of a market's name."""
-    symbol = market.partition(":")[2].rpartition(":")[0]
-    base, _, quote = symbol.partition(":")[0].partition("/")
-    return quote or "quote currency", base
 
 
 def _changes_table(name: str, total: Changes, today: Changes) -> str:

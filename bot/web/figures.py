@@ -10,7 +10,7 @@ from bot.errors import HourhandError, UsageError
 from bot.ledger import is_in_use, pages, read_all_terms
 from bot.model import registry
 from bot.observers import account_statuses
-from bot.report import Event, account_statistics, align_histories, compare_accounts, render_page
+from bot.report import Event, align_histories, compare_accounts, render_page
 from bot.service import paused_accounts
 from bot.settings import Settings
 from bot.web.source import Source
@@ -99,13 +99,6 @@ class Figures:
         events = [Event(row["at"], row["kind"], json.dumps(row["detail"])) for row in reversed(rows)]
         aligned, left_out = align_histories(histories)
         return render_page(histories, aligned, events, self.clock.now(), left_out)
-
-    def statistics(self, name: str) -> dict[str, Any]:
-        """The account in numbers, over all its bars; kept until the next bar."""
-        found: dict[str, Any] = self._once_a_bar(
-            "statistics", [name], lambda: account_statistics(self.source.series(name).history)
-        )
-        return found
 
     def models(self) -> dict[str, Any]:
         """The registry's models, and which is current; none where a rule decides."""

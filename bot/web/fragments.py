@@ -19,8 +19,6 @@ from bot.web.cards import card
 from bot.web.figures import Figures
 
 ROWS: Final = 50
-_ALL: Final = (float("-inf"), float("inf"))
-_QUIET: Final = frozenset({"started", "stopped"})
 _SECRETS: Final = (("serve", "token"), ("notify", "urls"), ("notify", "ping_url"))
 
 
@@ -86,7 +84,10 @@ def event_rows(figures: Figures, _account: str) -> str:
     """The newest events."""
     with figures.source.reading() as connection:
         found = pages.page_of_events(connection, None, _newest(ROWS))
-    rows = [[formatting.moment(row["at"]), row["kind"].replace("_", " "), _words(row["detail"])] for row in found]
+    rows = [
+        [formatting.moment(row["at"]), row["kind"].replace("_", " "), formatting.event_words(row["detail"])]
+        for row in found
+    ]
     return formatting.table(("at", "event", "what"), rows, "words", "Events")
 
 
@@ -145,9 +146,7 @@ def system(figures: Figures, _account: str) -> str:
         + "<h3>Versions</h3>"
         + formatting.table(("what", "version"), versions, "words", "Versions")
         + "<h3>Settings in force</h3>"
-        + formatting.table(
-            ("setting", "value"), [[name.rstrip("."), value] for name, value in rows], "words", "Settings"
-        )
+        + formatting.table(("setting", "value"), rows, "words", "Settings")
     )
 
 
@@ -161,15 +160,7 @@ BY_NAME: Final[Mapping[str, Callable[[Figures, str], str]]] = {
 
 
 def _newest(limit: int) -> pages.Span:
-    return pages.Span(*_ALL, limit, newest_first=True)
-
-
-def _words(detail: Mapping[str, Any]) -> str:
-    times = {"bar_time", "stored", "fetched"}
-    return ", ".join(
-        f"{name.replace('_', ' ')} {formatting.when(value) if name in times else value}"
-        for name, value in detail.items()
-    )
+    return pages.Span(float("-inf"), float("inf"), limit, newest_first=True)
 
 
 def _setting(value: object) -> str:

@@ -9,11 +9,9 @@ from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from bot.errors import UsageError
-from bot.report import thin
+from bot.report import formatting, thin
 from bot.web import fragments
-from bot.web.api import LATEST, Accounts, From, Points, To, chosen, encoded, series_of
-from bot.web.cards import currencies
+from bot.web.api import LATEST, Accounts, From, Points, To, chosen, encoded, refused_with, series_of
 from bot.web.figures import Figures
 from bot.web.layout import document, static_files
 from bot.web.source import NotReadyError
@@ -80,17 +78,15 @@ def _part_routes(router: APIRouter, figures: Figures) -> None:
     def part(part: str, account: Name = "") -> HTMLResponse:
         if part not in fragments.BY_NAME:
             raise HTTPException(404, "there is no such part")
-        try:
+        with refused_with(404):
             return HTMLResponse(fragments.BY_NAME[part](figures, account))
-        except UsageError as error:
-            raise HTTPException(404, str(error)) from error
 
 
 def _charts(figures: Figures, account: str, points: int, first: int, end: int) -> dict[str, Any]:
     """The charts' data as columns: a list for each, all of one length."""
     full = series_of(figures, account)
     s, terms, times = thin(full, points, first, end), full.history.terms, full.history.bar_times
-    quote, base = currencies(terms.market)
+    quote, base = formatting.currencies(terms.market)
     inside = int(np.count_nonzero((times >= first) & (times < end)))
     return {
         "account": account,

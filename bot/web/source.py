@@ -20,15 +20,11 @@ class NotReadyError(HourhandError):
     """The ledger cannot be read now: not there yet, awaiting its upgrade, or unreachable."""
 
 
-class Newest(NamedTuple):
-    """The newest decision of an account."""
+class _Kept(NamedTuple):
+    """An account's bars up to the newest one, and that one's link."""
 
     bar_time: int
     link: str
-
-
-class _Kept(NamedTuple):
-    newest: Newest
     full: FullSeries
 
 
@@ -90,22 +86,19 @@ class Source:
         if link is None:
             self._kept.pop(account, None)
             raise UsageError(f"account {account!r} has not decided a bar")
-        newest, kept = Newest(*link), self._kept.get(account)
-        if kept is None or kept.newest != newest:
-            kept = _Kept(newest, full_series(history_of(self._record(connection, account, kept))))
+        kept = self._kept.get(account)
+        if kept is None or kept[:2] != link:
+            kept = _Kept(*link, full_series(history_of(self._record(connection, account, kept))))
             self._kept[account] = kept
         return kept.full
 
     def _record(self, connection: Connection, account: str, kept: _Kept | None) -> AccountRecord:
         terms = read_terms(connection, account)
-        if terms is None:
-            raise UsageError(f"account {account!r} has not decided a bar")
-        if kept is not None and pages.link_at(connection, account, kept.newest.bar_time) == kept.newest.link:
-            before = kept.full.history.record
-            later = read_record(connection, terms, kept.newest.bar_time + terms.bar)
+        if terms and kept and pages.link_at(connection, account, kept.bar_time) == kept.link:
+            later = read_record(connection, terms, kept.bar_time + terms.bar)
             if later is not None:
-                return join_records(before, later)
-        record = read_record(connection, terms)
+                return join_records(kept.full.history.record, later)
+        record = read_record(connection, terms) if terms else None
         if record is None:
             raise UsageError(f"account {account!r} has not decided a bar")
         return record

@@ -1,3 +1,4 @@
+from . import charts as charts
 from . import ppo as ppo
 from .experiment import report as report
 from .ppo import PASSES as PASSES

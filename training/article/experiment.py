@@ -11,8 +11,9 @@ import numpy as np
 from bot.clock import utc
 from bot.model import ACTIONS, Model
 from bot.trading import Rules
+from training.article import charts
 from training.article.ppo import Episode
-from training.evaluation import Runs, Span, charts, evaluate_model, evaluation_statistics, hold_values, policy_runs
+from training.evaluation import Runs, Span, evaluate_model, evaluation_statistics, hold_values, policy_runs
 
 _RULES: Final = Rules()
 _BLOCK: Final = 500
@@ -58,7 +59,7 @@ def _draw(out: Path, model: Model, span: Span, seed: int, names: Sequence[str], 
     charts.save(charts.market_chart(times, closes, f"The market of {what}"), market)
     drawn = charts.account_chart(times, run.values[:, 0], run.stocks[:, 0], closes, _RULES.initial_stocks, hold)
     charts.save(drawn, account)
-    charts.save(charts.exposure_chart(times, closes, run.shares, hold_shares, "holding"), share)
+    charts.save(charts.exposure_chart(times, closes, run.shares[:, 0], hold_shares), share)
     _write_account(account.with_suffix(".csv"), span, run, hold)
 
 

@@ -1,12 +1,14 @@
 """What the subcommands of `hourhand-train` share."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bot.console import print_result
+from training.data import Market, load_markets
 
 
 def add_candles(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +23,16 @@ def add_candles(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--same-coin", action="store_true", help="count every file of a coin, where an hour of a coin counts once"
+    )
+
+
+def read_markets(parsed_args: argparse.Namespace) -> list[Market]:
+    """The markets of `--candles`; what does not count of them is said on standard error."""
+    return load_markets(
+        parsed_args.candles,
+        parsed_args.timeframe,
+        same_coin=parsed_args.same_coin,
+        warn=lambda sentence: print(sentence, file=sys.stderr),
     )
 
 

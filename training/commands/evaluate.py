@@ -2,8 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from bot.model import (
 from bot.report import bars_a_year
 from bot.settings import AccountSettings, load_settings
 from bot.trading import Rules, rules_of
-from training.commands.common import add_candles, add_span, whole_number
-from training.data import Market, load_markets
+from training.commands.common import add_candles, add_span, read_markets, whole_number
+from training.data import Market
 from training.evaluation import (
     BASELINES,
     RUNS,
@@ -84,7 +83,7 @@ def call(parsed_args: argparse.Namespace) -> int:
     if parsed_args.save and parsed_args.save.exists():
         raise UsageError(f"{parsed_args.save} already exists; choose another folder for the model")
     model = named_model(parsed_args.model)
-    markets = load_markets(parsed_args.candles, parsed_args.timeframe, same_coin=parsed_args.same_coin, warn=_warn)
+    markets = read_markets(parsed_args)
     several = len(markets) > 1 or len(parsed_args.candles) > 1
     if several and parsed_args.out:
         raise UsageError("--out shows one market: give one file of candles, or leave it out")
@@ -105,10 +104,6 @@ def call(parsed_args: argparse.Namespace) -> int:
     return 0
 
 
-def _warn(sentence: str) -> None:
-    sys.stderr.write(f"{sentence}\n")
-
-
 def _evaluate(
     parsed_args: argparse.Namespace, model: Model, markets: Sequence[Market], *, several: bool
 ) -> dict[str, tuple[Evaluation, Rules]]:
@@ -120,6 +115,10 @@ def _evaluate(
     with progress("evaluating", sum(len(span.decided) for span in spans.values())) as report:
         done = 0
         for name, span in spans.items():
+
+            def reached(bars: int, before: int = done) -> None:
+                report(before + bars)
+
             rules = rules_of(account)
             if share is not None:
                 rules = rules.with_share(share, span.closes[0])
@@ -132,16 +131,12 @@ def _evaluate(
                     seed=parsed_args.seed,
                     rules=rules,
                     slippage_bps=account.slippage_bps,
-                    progress=partial(_add, report, done),
+                    progress=reached,
                 ),
                 rules,
             )
             done += len(span.decided)
     return evaluations
-
-
-def _add(report: Callable[[int], None], before: int, bars: int) -> None:
-    report(before + bars)
 
 
 def _one(model: Model, evaluations: dict[str, tuple[Evaluation, Rules]]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -163,7 +158,7 @@ def _judged(model: Model, spans: Sequence[Span], timing: Array, seed: int) -> di
     times = [candle.bar_time for span in spans for candle in span.decided]
     in_sample = in_sample_bars(model.manifest, times)
     if warning := in_sample_warning(in_sample, len(times)):
-        _warn(warning)
+        sys.stderr.write(f"{warning}\n")
     year, checks = bars_a_year(spans[0].bar), Checks(in_sample_bars=in_sample)
     evidence = timing_evidence(timing[:, None], 1, checks, bars_a_year=year, seed=seed)
     return {"in_sample_bars": in_sample, "verdict": evidence.sentence}

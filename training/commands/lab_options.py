@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from bot.console import add_json, print_result, print_table, progress
 from training.commands.common import add_candles, add_hyperparameters, whole_number
-from training.data import Market, load_markets
 from training.evaluation import PARTS
 
 EMBARGO_DAYS: Final = 14
@@ -40,15 +39,6 @@ def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--address", default="", metavar="A", help="a Ray cluster: HOST:PORT, or auto")
     add_json(parser)
-
-
-def read_markets(parsed_args: argparse.Namespace) -> list[Market]:
-    """The markets. Raises UsageError where there are none."""
-
-    def warn(sentence: str) -> None:
-        sys.stderr.write(f"{sentence}\n")
-
-    return load_markets(parsed_args.candles, parsed_args.timeframe, same_coin=parsed_args.same_coin, warn=warn)
 
 
 @contextmanager

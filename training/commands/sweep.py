@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bot.clock import read_clock, utc
 from training import lab
-from training.commands.common import add_span, whole_number
-from training.commands.lab_options import add_lab_arguments, read_markets, show, task_progress
+from training.commands.common import add_span, read_markets, whole_number
+from training.commands.lab_options import add_lab_arguments, show, task_progress
 from training.data import within
 from training.lab import METHODS
 from training.learner import load_training_settings

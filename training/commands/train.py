@@ -25,9 +25,9 @@ from bot.errors import UsageError
 from bot.market import fill_gaps
 from bot.model import Model, NetworkSpec, build_model, features, save_model
 from training import article, learner, selection
-from training.commands.common import add_candles, add_hyperparameters, add_span, whole_number
+from training.commands.common import add_candles, add_hyperparameters, add_span, read_markets, whole_number
 from training.commands.screen import Screen
-from training.data import Market, load_markets, numbers, sha256, within
+from training.data import Market, numbers, sha256, within
 
 if TYPE_CHECKING:
     from training.article import Episode
@@ -86,13 +86,7 @@ learned from across a hole in the candles."""
 
 def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
-    markets = load_markets(
-        parsed_args.candles,
-        parsed_args.timeframe,
-        same_coin=parsed_args.same_coin,
-        warn=lambda line: print(line, file=sys.stderr),
-    )
-    markets = within(markets, parsed_args.since, parsed_args.until)
+    markets = within(read_markets(parsed_args), parsed_args.since, parsed_args.until)
     if (
         parsed_args.out.exists()
         and not parsed_args.resume

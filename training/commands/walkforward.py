@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bot.clock import read_clock, utc
 from training import lab
-from training.commands.lab_options import add_lab_arguments, read_markets, show, task_progress
+from training.commands.common import read_markets
+from training.commands.lab_options import add_lab_arguments, show, task_progress
 from training.learner import load_training_settings
 
 

@@ -4,6 +4,7 @@ from .files import Origin as Origin
 from .files import between as between
 from .files import check_ending as check_ending
 from .files import describe as describe
+from .files import inside as inside
 from .files import numbers as numbers
 from .files import read_file as read_file
 from .files import sha256 as sha256

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bot import clock
-from bot.clock import bar_seconds
+from bot.clock import END_OF_TIME, bar_seconds
 from bot.errors import UsageError
-from bot.extras import missing_extra
+from bot.extras import extras_required
 from bot.market import Candle, find_gaps, read_candles
 from bot.whole import write_whole
 
@@ -29,13 +29,15 @@ class Origin(NamedTuple):
     timeframe: str = ""
 
 
+def inside(candles: Sequence[Candle], since: int | None, until: int | None) -> list[Candle]:
+    """The candles with `since <= bar_time < until`; None leaves a side open."""
+    first, end = -1 if since is None else since, END_OF_TIME if until is None else until
+    return [candle for candle in candles if first <= candle.bar_time < end]
+
+
 def between(candles: Sequence[Candle], since: int | None, until: int | None) -> list[Candle]:
-    """The candles with `since <= bar_time < until`; None leaves a side open. Raises UsageError where there are none."""
-    chosen = [
-        candle
-        for candle in candles
-        if (since is None or candle.bar_time >= since) and (until is None or candle.bar_time < until)
-    ]
+    """The candles `inside`. Raises UsageError where there are none."""
+    chosen = inside(candles, since, until)
     if not chosen:
         span = f"from {clock.utc(candles[0].bar_time)} to {clock.utc(candles[-1].bar_time)}"
         raise UsageError(f"there are no candles between --from and --to; the file has candles {span}")
@@ -110,11 +112,9 @@ def write_file(path: Path, candles: Sequence[Candle], origin: Origin) -> None:
 
 def _arrow() -> tuple[Any, Any]:
     """The modules pyarrow and pyarrow.parquet. Raises UsageError where the extra is missing."""
-    try:
+    with extras_required("Parquet"):
         import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to load
         import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra("Parquet", "parquet") from error
     return pa, pq
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from bot.clock import bar_seconds, utc
 from bot.errors import UsageError
 from bot.market import Candle, find_gaps
-from training.data.files import ENDINGS, Origin, between, read_file
+from training.data.files import ENDINGS, Origin, between, inside, read_file
 
 _QUOTE: Final = "(?:USDT|USDC|BUSD|TUSD|FDUSD|USD|EUR|GBP|JPY|DAI)(?![A-Za-z0-9])"
 _SYMBOLS: Final = (
@@ -133,16 +133,7 @@ def within(markets: Sequence[Market], since: int | None, until: int | None) -> l
     """
     if len(markets) == 1:
         return [markets[0]._replace(candles=between(markets[0].candles, since, until))]
-    cut = [
-        market._replace(
-            candles=[
-                candle
-                for candle in market.candles
-                if (since is None or candle.bar_time >= since) and (until is None or candle.bar_time < until)
-            ]
-        )
-        for market in markets
-    ]
+    cut = [market._replace(candles=inside(market.candles, since, until)) for market in markets]
     if not any(market.candles for market in cut):
         raise UsageError("there are no candles between --from and --to in any of the files")
     return [market for market in cut if market.candles]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bot.clock import bar_seconds
 from bot.errors import UsageError
-from bot.extras import missing_extra
+from bot.extras import extras_required
 from bot.market import BadCandlesError, Candle, candles_of, validate_candles
 from training.data.files import Origin, read_file
 
@@ -100,11 +100,9 @@ def _freqtrade_origin(path: Path) -> Origin:
 
 
 def _feather(path: Path) -> Rows:
-    try:
+    with extras_required("Feather"):
         import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to load
         from pyarrow import feather  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra("Feather", "parquet") from error
     try:
         table = feather.read_table(path)
         columns = [table.column(name) for name in ("date", *_PRICES, "volume")]

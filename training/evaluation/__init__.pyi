@@ -1,15 +1,12 @@
-from . import charts as charts
 from .backtest import Runs as Runs
 from .backtest import Span as Span
 from .backtest import hold_values as hold_values
-from .backtest import mix_values as mix_values
 from .backtest import planned_runs as planned_runs
 from .backtest import policy_runs as policy_runs
 from .backtest import random_runs as random_runs
 from .backtest import span_of as span_of
 from .backtest import spans_of as spans_of
 from .course import PARTS as PARTS
-from .course import SERIES as SERIES
 from .course import Course as Course
 from .course import chain_courses as chain_courses
 from .course import course_of as course_of

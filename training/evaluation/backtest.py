@@ -12,7 +12,7 @@ from bot.market import Candle, fill_gaps
 from bot.model import ACTIONS, BUY, DECIMALS, HOLD, SELL, USUAL_WARMUP, Array, Model, Observation, choose, draw
 from bot.report import constant_mix
 from bot.trading import Rules, account_value, execute, hold_value_at
-from training.data import Market, numbers
+from training.data import Market, inside, numbers
 
 ACCOUNT: Final = "main"
 RANDOM_RUNS: Final = 32
@@ -79,8 +79,7 @@ def spans_of(
     """
     spans = {}
     for market in markets:
-        inside = [candle for candle in market.candles if since is None or candle.bar_time >= since]
-        if len(markets) == 1 or sum(until is None or candle.bar_time < until for candle in inside) >= 2:
+        if len(markets) == 1 or len(inside(market.candles, since, until)) >= 2:
             spans[market.name] = span_of(market.candles, since, until, market.bar, warmup)
     if not spans:
         raise UsageError("there are fewer than two candles from --from to --to in any of the files")

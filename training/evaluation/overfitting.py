@@ -94,7 +94,7 @@ def deflated_sharpe_of(returns: Array, trial_sharpes: Sequence[float]) -> float 
     return deflated_sharpe(float(returns.mean()) / deviation, len(returns), *moments, threshold)
 
 
-def superior_predictive_ability(baseline: Array, candidates: Array, seed: int = 0) -> float | None:
+def superior_predictive_ability(baseline: Array, candidates: Array) -> float | None:
     """The p-value of Hansen's (2005) test for superior predictive ability: how likely the best of the candidates'
     returns (bars, N) is as far above the baseline's (bars,) where none is truly better. None where nothing differs.
 
@@ -108,6 +108,6 @@ def superior_predictive_ability(baseline: Array, candidates: Array, seed: int = 
     if not gains.shape[1] or len(gains) < 3:
         return None
     block = max(round(block_length(gains[:, place])) for place in range(gains.shape[1]))
-    test = SPA(np.zeros(len(gains)), -gains, block_size=block, reps=_SPA_RESAMPLES, seed=seed)
+    test = SPA(np.zeros(len(gains)), -gains, block_size=block, reps=_SPA_RESAMPLES, seed=0)
     test.compute()
     return float(test.pvalues["consistent"])

@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.errors import UsageError
-from bot.model import in_sample_warning
 from bot.report import (
     Line,
     Marks,
     Panel,
+    ahead_panel,
     chart,
     coloured,
-    document,
     drawdowns,
+    in_sample_note,
     means,
     month_bounds,
     percent,
     percents,
+    sheet,
     short,
     signed,
     stretches,
@@ -78,22 +79,22 @@ def write_page(path: Path, done: "Evaluation", result: Mapping[str, Any]) -> Non
 def _page(done: "Evaluation", result: Mapping[str, Any]) -> str:
     runs = f"{result['runs']} runs" if result["runs"] > 1 else "one run"
     title = f"Model {result['model_id']}, {result['from'][:10]} to {result['to'][:10]}"
-    warning = in_sample_warning(result["in_sample_bars"], result["bars"])
-    note = f'<p class="bad">{escape(warning[0].upper() + warning[1:])}.</p>' if warning else ""
-    return document(
-        title,
-        f"""<header><h1>{escape(title)}</h1>
-<p class="soft">{result["bars"]:,} candles, {runs} ({escape(result["mode"])}), {result["warmup_bars"]} candles of
-warm-up. Made at {when(time.time())} UTC.</p></header><main>{note}
-{_verdict(result)}
-{_figures(result)}
-<p class="soft">Returns are over the whole span, not annualised, their natural logarithms below in small;
+    about = (
+        f"{result['bars']:,} candles, {runs} ({result['mode']}), {result['warmup_bars']} candles of warm-up. "
+        f"Made at {when(time.time())} UTC."
+    )
+    parts = [
+        in_sample_note(result["in_sample_bars"], result["bars"]),
+        _verdict(result),
+        _figures(result),
+        f"""<p class="soft">Returns are over the whole span, not annualised, their natural logarithms below in small;
 Sharpe ratios are of the bars' simple returns, annualised. The constant mix is brought back to the policy's mean share
 in coins ({percent(done.exposure)}) at every bar, free of cost; random trading has the policy's turnover. Turnover and
-cost are in multiples of the account's value over the span.</p>
-{"".join(_charts(done))}
-<h2>Months</h2>{_months(done)}</main>""",
-    )
+cost are in multiples of the account's value over the span.</p>""",
+        *_charts(done),
+        f"<h2>Months</h2>{_months(done)}",
+    ]
+    return sheet(title, about, parts)
 
 
 def _bar_times(done: "Evaluation") -> NDArray[np.int64]:
@@ -118,18 +119,8 @@ def _charts(done: "Evaluation") -> list[str]:
         ("Value", "In quote currency"): [
             Panel([*lines, Line("holding", hold, "hold"), Line("constant mix", mix, "mix")], short, height=300)
         ],
-        (
-            "Ahead of holding and of the constant mix",
-            "The policy's value over theirs, less 1",
-        ): [
-            Panel(
-                [
-                    Line("against holding", 100 * (middle / hold - 1), "hold"),
-                    Line("against the constant mix", 100 * (middle / mix - 1), "mix"),
-                ],
-                percents,
-                bounds=(0.0,),
-            )
+        ("Ahead of holding and of the constant mix", "The policy's value over theirs, less 1"): [
+            ahead_panel(middle, hold, mix)
         ],
         (
             "Price and share in coins",

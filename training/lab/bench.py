@@ -221,7 +221,7 @@ def _multiply_along(_rank: int, total: Sum, threads: int) -> None:
     _multiply(total, threads)
 
 
-def _multiply(total: Sum, threads: int, seconds: float = 1.0) -> Tensor:
+def _multiply(total: Sum, threads: int) -> Tensor:
     """Operations a second of the gates' three products as the trainer meets them, over all processes at once."""
     settings = _settings(1)
     f, n = settings.network.fc1, settings.network.lstm
@@ -230,7 +230,7 @@ def _multiply(total: Sum, threads: int, seconds: float = 1.0) -> Tensor:
     forward, back, weights = torch.empty(4 * n, windows), torch.empty(f + n, windows), torch.empty(4 * n, f + n)
     total(torch.zeros(1))
     rounds, watch, began = 0, _Watch(), time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    while time.perf_counter() - began < 1.0:
         for _ in range(100):
             torch.mm(gates, seen, out=forward)
             torch.mm(gates.T, slope, out=back)

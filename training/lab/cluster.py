@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.errors import HourhandError, UsageError
-from bot.extras import missing_extra
+from bot.extras import extras_required
 from training.lab.plan import Task
 from training.lab.store import read_result, write_result
 from training.lab.work import PackedMarket, run_task
@@ -30,10 +30,8 @@ def _ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the behaviour to come, and no warning of it
-    try:
+    with extras_required("hourhand-train"):
         import ray  # noqa: PLC0415 - an extra, and slow to load
-    except ImportError as error:
-        raise missing_extra("hourhand-train", "lab") from error
     return ray
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bot.report import Line, Marks, Panel, Tile, chart, definitions, document, percent, percents, signed, table, tiles
+from bot.report import Line, Marks, Panel, Tile, chart, definitions, percent, percents, sheet, signed, table, tiles
 
 _NAMES: Final = {
     "policy": "trained policy",
@@ -43,7 +43,6 @@ def render_lab(result: Mapping[str, Any]) -> str:
         f"{markets} market{'s' if markets > 1 else ''}, {len(folds)} folds, {result['seeds']} seeds, "
         f"{result['pooled']['bars']:,} hours; setting {result['setting']}."
     )
-    header = f'<header><h1>{escape(title)}</h1><p class="soft">{escape(about)}</p></header>'
     parts = [
         f"<p><b>{escape(result['verdict'][:1].upper() + result['verdict'][1:])}.</b></p>",
         _tiles(result),
@@ -63,15 +62,14 @@ def render_lab(result: Mapping[str, Any]) -> str:
         parts += ["<h2>Settings</h2>", _tried(result["tried"])]
     spa = [[_named(name), _number(p_value, 3)] for name, p_value in result["spa"].items()]
     parts += ["<h2>Hansen's SPA against each baseline</h2>", table(("baseline", "p-value"), spa)]
-    return document(title, f"{header}<main>{''.join(parts)}{definitions(_DEFINITIONS)}</main>")
+    return sheet(title, about, [*parts, definitions(_DEFINITIONS)])
 
 
 def _tiles(result: Mapping[str, Any]) -> str:
     timing = result["pooled"]["timing_log_return"]
-    low, high = timing["ci95"]
     return tiles(
         [
-            Tile("Timing", signed(timing["value"], 3), f"{signed(low, 3)} to {signed(high, 3)}"),
+            Tile("Timing", *_with_range(timing)),
             Tile("Trials", f"{result['trials']:,}", f"chance does as well: {result['p_value']:.2g}"),
             Tile("PBO", _number(result["pbo"], 2), "0.5 is chance"),
             Tile("Deflated Sharpe", _number(result["deflated_sharpe"], 2), f"SPA {_number(result['spa_p_value'], 3)}"),
@@ -94,7 +92,6 @@ def _curves(curves: Mapping[str, Sequence[float]]) -> str:
 def _candidates(candidates: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, one in candidates.items():
-        low, high = one["timing_log_return"]["ci95"]
         parts = one["timing_parts"]
         rows.append(
             [
@@ -104,8 +101,7 @@ def _candidates(candidates: Mapping[str, Mapping[str, Any]]) -> str:
                 percent(one["policy"]["max_drawdown"]),
                 percent(one["exposure"]),
                 f"{one['turnover']:,.1f}",
-                signed(one["timing_log_return"]["value"], 3),
-                f"{signed(low, 3)} to {signed(high, 3)}",
+                *_with_range(one["timing_log_return"]),
                 *(signed(parts[part], 3) for part in ("cost", "variance_drag", "selection")),
             ]
         )
@@ -134,15 +130,13 @@ def _costs(costs: Mapping[str, Mapping[str, Any]]) -> str:
 def _folds(folds: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for fold in folds:
-        low, high = fold["timing_log_return"]["ci95"]
         returns = [signed(fold[name]["log_return"], 3) for name in ("policy", "hold", "constant_mix")]
-        timing = [signed(fold["timing_log_return"]["value"], 3), f"{signed(low, 3)} to {signed(high, 3)}"]
         rows.append(
             [
                 fold["fold"],
                 f"{fold['bars']:,}",
                 *returns,
-                *timing,
+                *_with_range(fold["timing_log_return"]),
                 percent(fold["exposure"]),
                 f"{fold['turnover']:,.1f}",
             ]
@@ -193,6 +187,12 @@ def _tried(tried: Sequence[Mapping[str, Any]]) -> str:
 
 def _named(name: str) -> str:
     return _NAMES.get(name, name.removeprefix("rule:"))
+
+
+def _with_range(figures: Mapping[str, Any]) -> tuple[str, str]:
+    """A figure and its 95 % interval."""
+    low, high = figures["ci95"]
+    return signed(figures["value"], 3), f"{signed(low, 3)} to {signed(high, 3)}"
 
 
 def _number(number: float | None, decimals: int) -> str:

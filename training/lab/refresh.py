@@ -25,8 +25,7 @@ from bot.model import (
     wanted_warmup,
 )
 from bot.report import bars_a_year
-from bot.settings import RefreshSettings, RuleSettings, Settings
-from bot.toml import read_toml
+from bot.settings import RefreshSettings, RuleSettings, Settings, read_toml
 from bot.trading import rules_of
 from training.data import read_file
 from training.evaluation import (

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from bot.errors import UsageError
-from bot.extras import missing_extra
-from bot.toml import read_toml
+from bot.extras import extras_required
+from bot.settings import read_toml
 from training.learner import TrainingSettings, parse
 
 METHODS: Final = ("grid", "random", "optuna")
@@ -130,10 +130,8 @@ class Proposals:
     """
 
     def __init__(self, space: Space, count: int, seed: int) -> None:
-        try:
+        with extras_required("--method optuna"):
             import optuna  # noqa: PLC0415 - an extra, and slow to load
-        except ImportError as error:
-            raise missing_extra("--method optuna", "lab") from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._count = space, count
         self._study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))

@@ -47,16 +47,12 @@ def ground_of(markets: Sequence[Market], folds: Sequence[Fold], seeds: int, runs
     return Ground(markets, candles_digest(markets), folds, seeds, runs)
 
 
-def trials_of(
-    ground: Ground, settings: TrainingSettings, label: str = "", changes: Mapping[str, Any] | None = None
-) -> list[Trial]:
-    """A trial for each seed. `label` names the setting (by default digits of its digest)."""
+def trials_of(ground: Ground, settings: TrainingSettings, changes: Mapping[str, Any] | None = None) -> list[Trial]:
+    """A trial for each seed, labelled with digits of the settings' digest."""
     plain = msgspec.to_builtins(settings)
-    named = label or settings_digest(plain)
+    label, known = settings_digest(plain), changes or {}
     return [
-        Trial(
-            named, plain, changes or {}, seed, tuple(_task(ground, fold, POLICY, seed, plain) for fold in ground.folds)
-        )
+        Trial(label, plain, known, seed, tuple(_task(ground, fold, POLICY, seed, plain) for fold in ground.folds))
         for seed in range(ground.seeds)
     ]
 

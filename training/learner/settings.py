@@ -1,4 +1,4 @@
-"""Hyper-parameters of the trainer: one TOML file, validate_settings once, here."""
+"""Hyper-parameters of the trainer: one TOML file, checked once, here."""
 
 import math
 from pathlib import Path
@@ -9,14 +9,12 @@ from msgspec import Meta, Struct
 
 from bot.errors import ModelError, UsageError
 from bot.model import features as feature_sets
-from bot.settings import RuleSettings
-from bot.toml import read_toml, validate_settings
+from bot.settings import Amount, RuleSettings, read_toml, validate_settings
 
 DEFAULT_FILE: Final = Path("config/training.toml")
 
 Count = Annotated[int, Meta(ge=1)]
 Unit = Annotated[float, Meta(ge=0, le=1)]
-Amount = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
 

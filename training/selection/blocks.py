@@ -8,6 +8,7 @@ import numpy as np
 
 from bot.errors import UsageError
 from bot.market import fill_gaps
+from bot.report import stretches
 from training.data import Market, numbers
 from training.environment import TrainingMarket
 
@@ -43,8 +44,7 @@ def training_markets(
         usable = ~np.array([candle.synthetic for candle in run])
         if without:
             usable &= (times < without.first - embargo) | (times >= without.end + embargo)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], usable, [False]]).astype(np.int8)))
-        spans = tuple((int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a > length)
+        spans = tuple((first, last + 1) for first, last in stretches(usable) if last + 1 - first > length)
         if spans:
             found.append(TrainingMarket(numbers(run), spans))
     if not found:

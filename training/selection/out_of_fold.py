@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bot.model import Array, Model, wanted_warmup
 from bot.report import bars_a_year, log_returns
 from bot.trading import rules_of
-from training.data import Market
+from training.data import Market, inside
 from training.environment import WORTH
 from training.evaluation import (
     SHARE,
@@ -49,8 +49,7 @@ def out_of_fold(model: Model, markets: Sequence[Market], block: Block, settings:
     """
     found = []
     for market in markets:
-        inside = [candle for candle in market.candles if block.first <= candle.bar_time < block.end]
-        if len(inside) < _FEWEST_BARS:
+        if len(inside(market.candles, block.first, block.end)) < _FEWEST_BARS:
             continue
         span = span_of(market.candles, block.first, block.end, market.bar, wanted_warmup(model.policy))
         rules = rules_of(settings.account)._replace(initial_balance=WORTH).with_share(SHARE, span.closes[0])

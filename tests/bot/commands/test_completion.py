@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.completion import SHELLS
+from bot.commands.completion import SHELLS
 from tests.harness import environment, hourhand
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo import Narrator, Scenario, run_demo
-from bot.demo.chart import chart
+from bot.demo.narrator import chart
 from bot.demo.run import summary
 from bot.demo.scenario import HOUR, ScenarioResult
 from bot.trading import Decision

@@ -22,6 +22,7 @@ from bot.model import (
     Model,
     NetworkSpec,
     Observation,
+    attach_evaluation,
     build_model,
     load_model,
     parse_model,
@@ -62,7 +63,8 @@ def tensors_and_network(model: Model) -> tuple[Tensors, NetworkSpec]:
 
 def test_the_id_is_of_what_the_model_does_and_of_nothing_else() -> None:
     tensors, network = tensors_and_network(MODEL)
-    assert build_model(tensors, network, ARTICLE, training={"seed": 9}, evaluation={"x": 1}).model_id == MODEL.model_id
+    told = build_model(tensors, network, ARTICLE, training={"seed": 9})
+    assert attach_evaluation(told, {"x": 1}).model_id == told.model_id == MODEL.model_id
     assert build_model(dict(reversed(tensors.items())), network, ARTICLE).model_id == MODEL.model_id
     changed = tensors | {"fc_v.bias": tensors["fc_v.bias"] + 1}
     assert build_model(changed, network, ARTICLE).model_id != MODEL.model_id

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,15 @@ def test_a_restored_backup_with_another_end_is_read_anew(tmp_path: Path, ledger_
         connection.close()
         after = client.get(f"{API}/accounts/main/equity?points=5000").json()
         assert [p["value"] for p in after["equity"]] == [p["value"] for p in before["equity"][:-10]]
+
+
+def test_the_page_shows_a_revision(tmp_path: Path, ledger_file: Path) -> None:
+    copied = tmp_path / "ledger.sqlite"
+    copied.write_bytes(ledger_file.read_bytes())
+    detail = {"bar_time": 1577836800, "stored": [1.0, 2.0, 0.5, 1.5, 3.0], "now": [1.0, 2.0, 0.5, 1.6, 3.0]}
+    with closing(sqlite3.connect(copied)) as connection, connection:
+        connection.execute("INSERT INTO events (at, kind, detail) VALUES (1, 'revision', ?)", (json.dumps(detail),))
+    with client_of(settings_for(tmp_path, f"sqlite:///{copied}")) as client:
+        found = client.get("/parts/events")
+    assert found.status_code == 200
+    assert "bar time 2020-01-01 00:00, stored [1.0, 2.0, 0.5, 1.5, 3.0], now" in found.text

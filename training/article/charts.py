@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
@@ -32,11 +32,11 @@ _STYLE: Final[dict[Any, Any]] = {
 }
 
 
-def figure(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
-    """A figure 9 inches wide with panels one above the other, in the house's style."""
+def figure(*heights: float) -> tuple[Figure, list[Axes]]:
+    """A figure 9 inches wide with panels of these heights one above the other, in the house's style."""
     with mpl.rc_context(_STYLE):
-        fig = Figure(figsize=(9, 0.6 + 2.3 * sum(heights or [1] * panels)))
-        grid = fig.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)
+        fig = Figure(figsize=(9, 0.6 + 2.3 * sum(heights)))
+        grid = fig.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
         return fig, list(grid[:, 0])
 
 
@@ -57,33 +57,24 @@ def line(axes: Axes, times: Any, values: Array, label: str, **style: Any) -> Non
     axes.plot(np.asarray(times)[chosen], values[chosen], label=label, **style)
 
 
-def daily(runs: Array, bars: int = 24) -> Array:
-    """Means of the `bars` up to each one, along the first axis; what hour by hour is a thicket."""
-    sums = np.cumsum(np.concatenate([np.zeros_like(runs[:1]), runs]), axis=0)
-    ends = np.arange(1, len(runs) + 1)
-    starts = np.maximum(ends - bars, 0)
-    means: Array = (sums[ends] - sums[starts]) / (ends - starts).reshape(-1, *[1] * (runs.ndim - 1))
+def daily(hourly: Array) -> Array:
+    """Means of the 24 numbers up to each one (n,); what hour by hour is a thicket."""
+    sums = np.cumsum(np.concatenate([[0.0], hourly]))
+    ends = np.arange(1, len(hourly) + 1)
+    starts = np.maximum(ends - 24, 0)
+    means: Array = (sums[ends] - sums[starts]) / (ends - starts)
     return means
 
 
-def band(axes: Axes, times: Any, runs: Array) -> None:
-    """The range from the lowest to the highest of the runs (n, R)."""
-    if runs.shape[1] > 1:
-        chosen = np.union1d(thinned(runs.min(1)), thinned(runs.max(1)))
-        low, high = runs.min(1)[chosen], runs.max(1)[chosen]
-        axes.fill_between(np.asarray(times)[chosen], low, high, color=POLICY["color"], alpha=0.15, lw=0)
-
-
-def finish(axes: Axes, title: str, unit: str, legend: Literal["upper left", "lower left"] = "upper left") -> None:
-    """Title, label of the vertical axis, thousands separated, and the legend at one of the left corners."""
+def finish(axes: Axes, title: str, unit: str) -> None:
+    """Title, label of the vertical axis, thousands separated, and the legend above the lines."""
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_ylabel(unit)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")))
-    axes.legend(loc=legend, ncols=4, borderaxespad=0.2, frameon=False, fontsize=9)
+    axes.legend(loc="upper left", ncols=4, borderaxespad=0.2, frameon=False, fontsize=9)
     axes.margins(x=0.01)
     low, high = axes.get_ylim()
-    if legend == "upper left":
-        axes.set_ylim(low, high + 0.16 * (high - low))
+    axes.set_ylim(low, high + 0.16 * (high - low))
 
 
 def time_axis(axes: Axes) -> None:
@@ -97,17 +88,16 @@ def time_axis(axes: Axes) -> None:
     axes.set_xlabel("time, UTC")
 
 
-def percents(axes: Axes, highest: float = 1.0) -> None:
-    """A vertical axis of parts as percentages from 0 up to `highest`, with room for a legend."""
+def percents(axes: Axes) -> None:
+    """A vertical axis of parts as percentages, with room for a legend."""
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_ylim(-0.02 * highest, 1.2 * highest)
-    if highest == 1.0:
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axes.set_ylim(-0.02, 1.2)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
 
 
 def market_chart(times: Any, closes: Array, title: str) -> Figure:
     """The price, beside where it started."""
-    fig, (axes,) = figure(1, [1.4])
+    fig, (axes,) = figure(1.4)
     line(axes, times, closes, "close", **PRICE)
     axes.axhline(closes[0], label=f"at the start, {closes[0]:,.0f}", **MIX)
     finish(axes, title, "US dollars per bitcoin")
@@ -115,14 +105,14 @@ def market_chart(times: Any, closes: Array, title: str) -> Figure:
     return fig
 
 
-def episodes_chart(profits: Array, smooth: int = 100) -> Figure:
+def episodes_chart(profits: Array) -> Figure:
     """Profit of each episode and its moving mean, beside holding, which is 0."""
-    fig, (above, below) = figure(2, [1.2, 1.2])
+    fig, (above, below) = figure(1.2, 1.2)
     episodes = np.arange(1, len(profits) + 1)
     above.plot(episodes, profits, color=POLICY["color"], lw=0.3, alpha=0.7, label="one episode")
     above.axhline(0, label="holding", **HOLD)
     finish(above, "Profit of each episode over holding", "US dollars")
-    smooth = min(smooth, len(profits))
+    smooth = min(100, len(profits))
     means = np.convolve(profits, np.full(smooth, 1 / smooth), "valid")
     below.plot(episodes[smooth - 1 :], means, label=f"mean of {smooth} episodes", **POLICY)
     below.axhline(0, label="holding", **HOLD)
@@ -137,7 +127,7 @@ def account_chart(times: Any, values: Array, stocks: Array, closes: Array, initi
 
     `values`, `stocks`, `closes` and `hold`, the value of holding, are (n,); `initial` is how many coins holding has.
     """
-    fig, (value, coins, share, profit) = figure(4, [1.2, 0.9, 0.9, 1])
+    fig, (value, coins, share, profit) = figure(1.2, 0.9, 0.9, 1)
     line(value, times, values, "policy", **POLICY)
     line(value, times, hold, "holding", **HOLD)
     finish(value, "Total value", "US dollars")
@@ -155,18 +145,14 @@ def account_chart(times: Any, values: Array, stocks: Array, closes: Array, initi
     return fig
 
 
-def exposure_chart(
-    times: Any, closes: Array, shares: Array, baseline: Array, label: str, unit: str = "US dollars per bitcoin"
-) -> Figure:
-    """Share in coins (n, R) against the price, beside a baseline's share (n,)."""
-    fig, (price, share) = figure(2, [1.1, 1.1])
+def exposure_chart(times: Any, closes: Array, shares: Array, hold: Array) -> Figure:
+    """Share in coins (n,) against the price, beside that of holding (n,)."""
+    fig, (price, share) = figure(1.1, 1.1)
     line(price, times, closes, "close", **PRICE)
     price.axhline(closes[0], label=f"at the start, {closes[0]:,.0f}", **MIX)
-    finish(price, "Price", unit)
-    means = daily(shares)
-    band(share, times, means)
-    line(share, times, means.mean(1), "policy", **POLICY)
-    line(share, times, daily(baseline), label, **HOLD)
+    finish(price, "Price", "US dollars per bitcoin")
+    line(share, times, daily(shares), "policy", **POLICY)
+    line(share, times, daily(hold), "holding", **HOLD)
     finish(share, "Share of the value in coins, mean of 24 hours", "percent")
     percents(share)
     time_axis(share)

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from bot.clock import bar_seconds
 from bot.errors import UsageError
-from bot.places import anchor_paths, folder_of
-from bot.toml import read_toml, validate_settings
+from bot.settings.places import anchor_paths, folder_of
+from bot.settings.toml import read_toml, validate_settings
 
 PREFIX: Final = "HOURHAND_"
 NOT_SETTINGS: Final = frozenset({"HOURHAND_CLOCK", "HOURHAND_CONFIG"})

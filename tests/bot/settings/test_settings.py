@@ -11,7 +11,7 @@ from bot.errors import UsageError
 from bot.settings import Settings, load_settings
 from bot.trading import AccountTerms, Rules, terms_of
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
 KEYS = [(section, key) for section, table in DEFAULTS.items() if isinstance(table, dict) for key in table]
 OTHERS: dict[str, Any] = {

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from training.evaluation import charts
+from training.article import charts
 
 HOURS = charts.days([1_500_000_000 + 3600 * n for n in range(3000)])
 CHANCE = np.random.default_rng(0)
@@ -19,7 +19,7 @@ CHARTS = {
     "market": (charts.market_chart(HOURS, PRICE, "The market"), 1),
     "episodes": (charts.episodes_chart(CHANCE.normal(0, 100, 700)), 2),
     "account": (charts.account_chart(HOURS, VALUES[:, 0], SHARES[:, 0], PRICE, 1.0, VALUES[:, 1]), 4),
-    "exposure": (charts.exposure_chart(HOURS, PRICE, SHARES, SHARES[:, 0], "holding"), 2),
+    "exposure": (charts.exposure_chart(HOURS, PRICE, SHARES[:, 0], SHARES[:, 1]), 2),
 }
 
 
@@ -53,7 +53,7 @@ def test_few_episodes_are_drawn_too() -> None:
     ]
 
 
-@given(arrays(np.float64, st.tuples(st.integers(1, 60), st.integers(1, 3)), elements=st.floats(-10, 10)))
-def test_daily_means_are_of_the_hours_before(runs: np.ndarray) -> None:
-    naive = [runs[max(n - 23, 0) : n + 1].mean(0) for n in range(len(runs))]
-    np.testing.assert_allclose(charts.daily(runs), naive, atol=1e-9)
+@given(arrays(np.float64, st.integers(1, 60), elements=st.floats(-10, 10)))
+def test_daily_means_are_of_the_hours_before(hourly: np.ndarray) -> None:
+    naive = [hourly[max(n - 23, 0) : n + 1].mean() for n in range(len(hourly))]
+    np.testing.assert_allclose(charts.daily(hourly), naive, atol=1e-9)

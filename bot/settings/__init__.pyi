@@ -1,0 +1,15 @@
+from .places import in_settings_folder as in_settings_folder
+from .places import is_left_at_default as is_left_at_default
+from .sections import AccountSettings as AccountSettings
+from .sections import Amount as Amount
+from .sections import Challenger as Challenger
+from .sections import ExchangeSettings as ExchangeSettings
+from .sections import PolicySettings as PolicySettings
+from .sections import RefreshSettings as RefreshSettings
+from .sections import RuleSettings as RuleSettings
+from .sections import ServeSettings as ServeSettings
+from .sections import Settings as Settings
+from .sections import find_settings as find_settings
+from .sections import load_settings as load_settings
+from .toml import read_toml as read_toml
+from .toml import validate_settings as validate_settings
