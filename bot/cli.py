@@ -54,7 +54,7 @@ AddArguments = Callable[[argparse.ArgumentParser], object]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hourhand`; the exit code (see the README for what each means)."""
-    description = "An hourly Bitcoin paper trader with a learned policy and a ledger that proves itself."
+    description = "An hourly Bitcoin paper trader for learned policies, with a ledger that proves itself."
     parser = Parser(
         "hourhand",
         description=description,
