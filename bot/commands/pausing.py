@@ -55,6 +55,6 @@ def print_paused(paused: Mapping[str, float], *, as_json: bool) -> None:
         print_result({"paused": dict(paused)}, as_json=True)
     elif paused:
         for account, since in paused.items():
-            print(f"account {account} is paused, asked for at {utc(since)}")
+            print(f"account {account} is paused, requested at {utc(since)}")
     else:
         print("no account is paused")

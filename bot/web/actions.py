@@ -30,7 +30,7 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
     settings, clock = figures.settings, figures.clock
     router = APIRouter(prefix="/api/v1", responses=_REFUSED, dependencies=[Depends(token)])
 
-    @router.post("/models/rollback", response_model=schemas.Pointer, summary="Make the model before current again")
+    @router.post("/models/rollback", response_model=schemas.Pointer, summary="Make the previous model current again")
     def rollback() -> Response:
         try:
             changed = registry.rollback(registry.require_registry(settings.policy.model), clock.now())
@@ -55,7 +55,7 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
         log.info("promoted", model_id=changed.model_id)
         return encoded(_shown(changed))
 
-    @router.post("/accounts/{name:path}/pause", response_model=schemas.Paused, summary="Observe, and trade no more")
+    @router.post("/accounts/{name:path}/pause", response_model=schemas.Paused, summary="Observe without trading")
     def pause(name: Name) -> Response:
         _require_account(figures, name)
         ask_to_pause(settings, [name], clock.now())

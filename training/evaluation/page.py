@@ -88,7 +88,7 @@ warm-up. Made at {when(time.time())} UTC.</p></header><main>{note}
 {_verdict(result)}
 {_figures(result)}
 <p class="soft">Returns are over the whole span, not annualised, their natural logarithms below in small;
-Sharpe ratios are of the bars' simple returns, annualised. The constant mix is brought back to the policy's mean share
+Sharpe ratios are of the bars' simple returns, annualised. The constant mix is rebalanced to the policy's mean share
 in coins ({percent(done.exposure)}) at every bar, free of cost; random trading has the policy's turnover. Turnover and
 cost are in multiples of the account's value over the span.</p>
 {"".join(_charts(done))}
@@ -120,7 +120,7 @@ def _charts(done: "Evaluation") -> list[str]:
         ],
         (
             "Ahead of holding and of the constant mix",
-            "The policy's value over theirs, less 1",
+            "The policy's value over theirs, minus 1",
         ): [
             Panel(
                 [

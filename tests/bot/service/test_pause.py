@@ -107,7 +107,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert main(["pause", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["paused"]) == ["main"]
     assert main(["pause"]) == 0
-    assert capsys.readouterr().out.startswith("account main is paused, asked for at ")
+    assert capsys.readouterr().out.startswith("account main is paused, requested at ")
     assert main(["pause", "--account", "nobody"]) == 2
     assert "nobody: no such account; the accounts are main" in capsys.readouterr().err
     assert main(["resume", "--account", "main"]) == 0
