@@ -6,6 +6,8 @@ KILLS ?= 200
 PROMOTIONS ?= 100
 BARS ?= 8760
 
+SHIPPED := $(or $(OUT),runs/shipped)
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := $(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement requirements-torch.txt
@@ -71,8 +73,10 @@ campaign: .venv/all ## kill the daemon at KILLS random moments and compare its l
 article: .venv/all ## the article's whole experiment on CANDLES=file, with its charts, into OUT=folder
 	$(BIN)/hourhand-train article --candles $(CANDLES) --out $(or $(OUT),var/article)
 
-model: .venv/all ## the model that is shipped, from CANDLES=file, into OUT=folder
-	$(BIN)/hourhand-train train --candles $(CANDLES) --out $(or $(OUT),runs/shipped) --seed 0
+model: .venv/all ## the model that is shipped, with its walk-forward figures, from CANDLES=file, into OUT=folder
+	$(BIN)/hourhand-train train --candles $(CANDLES) --out $(SHIPPED) --seed 0 --threads $(shell nproc)
+	$(BIN)/hourhand-train walkforward --candles $(CANDLES) --folds 2019,2020,2021,2022 --seeds 5 --out $(SHIPPED).lab \
+		--model $(SHIPPED)
 
 swaps: .venv/all ## promote and roll back PROMOTIONS models, bad ones among them, under a daemon that is killed meanwhile
 	$(BIN)/python -m tests.swap_campaign --promotions $(PROMOTIONS)

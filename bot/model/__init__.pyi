@@ -12,6 +12,7 @@ from .features import Features as Features
 from .features import get_features as get_features
 from .features import market_observations as market_observations
 from .files import load_model as load_model
+from .files import replace_manifest as replace_manifest
 from .files import save_model as save_model
 from .manifest import Manifest as Manifest
 from .manifest import Model as Model

@@ -119,7 +119,7 @@ class Market:
         change = self.model_outage.failed(self.poller.clock.now())
         if change is not None:
             self.poller.tell("error", "model_failed", error=str(error), **change)
-        self.put_off(retry_wait(self.failures))
+        self.put_off(min(retry_wait(self.failures), self.until_due()))  # it may be a challenger's alone
 
     def _raise_where_nothing_is_decided(self, error: UnknownSymbolError) -> None:
         with suppress(LedgerUnavailableError, LedgerInUseError):  # not known now: stay, and ask again

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from bot.clock import Clock, newest_closed
-from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError
+from bot.errors import ExchangeError, LedgerInUseError, LedgerUnavailableError, ModelError
 from bot.ledger import Ledger, add_event, check_name, commit_bars, reading, resume_account
 from bot.market import Candle, Feed, MarketLimits, is_confirmed_by, is_near, reconcile
 from bot.observers import NO_OBSERVERS, Observers
@@ -30,6 +30,7 @@ from bot.trading import (
     new_account_state,
 )
 
+_MAIN: Final = 0  # of a market's accounts
 _SPARE_BARS: Final = 24  # asked for beyond the warm-up, as the newest bars may be without a trade
 
 Steps = Generator[Request | None, Any, int]
@@ -231,27 +232,40 @@ class Poller:
     def _decide(
         self, work: _Work, stored: set[int], gaps: Sequence[tuple[int, int]], quote: Quote | None
     ) -> Generator[None, Any, int]:
-        """Decide and commit the candles of `work`, one transaction and one step each; how many."""
+        """Decide and commit the candles of `work`, one transaction and one step each; how many.
+
+        Raises ModelError where a policy that is somebody's code fails: the main account's at once, any other's after
+        what the accounts beside it decided is committed.
+        """
         states, decided = list(work.account_states), list(work.decided)
+        failed: dict[int, ModelError] = {}
         for candle in work.todo:
             reason = self._reason(candle)
             bar_quote = quote if reason == POLICY and self._is_young(candle) else None
-            due = [index for index, bar_time in enumerate(decided) if bar_time < candle.bar_time]
             paused = self.pauses.accounts() if reason != SYNTHETIC else frozenset()
-            bars = {
-                index: _decided(states[index], candle, PAUSED, None)
-                if states[index].trader.terms.name in paused
-                else _decided(states[index], candle, reason, bar_quote)
-                for index in due
-            }
+            bars: dict[int, DecidedBar] = {}
+            for index, bar_time in enumerate(decided):
+                if bar_time >= candle.bar_time or index in failed:
+                    continue
+                why = (PAUSED, None) if states[index].trader.terms.name in paused else (reason, bar_quote)
+                try:
+                    bars[index] = _decided(states[index], candle, *why)
+                except ModelError as error:
+                    if index == _MAIN:
+                        raise
+                    failed[index] = error
+            if not bars:
+                continue
             new = work.early if candle is work.todo[-1] else []
             new = [*new, candle] if candle.bar_time not in stored else new
-            self._commit([states[index] for index in due], list(bars.values()), new, gaps)
+            self._commit([states[index] for index in bars], list(bars.values()), new, gaps)
             for index, bar in bars.items():
                 states[index], decided[index] = states[index].after(bar), candle.bar_time
                 log_bar(bar)
             self.account_states = list(states)
             yield None
+        for index, failure in failed.items():
+            raise ModelError(f"account {states[index].trader.terms.name}: {failure}")
         return len(work.todo)
 
     def _commit(

@@ -1,6 +1,7 @@
 """`hourhand-train walkforward`."""
 
 import argparse
+from pathlib import Path
 
 from bot.clock import read_clock, utc
 from training import lab
@@ -22,16 +23,22 @@ Tasks run on Ray, one per core. If it is stopped or killed, the same command con
     )
     add_lab_arguments(parser)
     parser.add_argument("--folds", required=True, metavar="Y,Y", help="the years to test on, such as 2021,2022")
+    parser.add_argument(
+        "--model", type=Path, metavar="DIR", help="a model of the same settings: also keep the figures in its manifest"
+    )
 
 
 def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     settings = load_training_settings(parsed_args.config)
+    model = lab.load_trained(parsed_args.model, settings) if parsed_args.model else None
     markets = read_markets(parsed_args)
     folds = lab.folds_of_years(parsed_args.folds, markets, parsed_args.embargo_days)
     ground = lab.ground_of(markets, folds, parsed_args.seeds, parsed_args.runs)
     where = lab.Where(parsed_args.out, parsed_args.address, parsed_args.workers)
     with task_progress() as tell:
         result = lab.run_walkforward(ground, settings, where, utc(read_clock(None).now()), tell)
+    if model:
+        lab.keep_in_manifest(result, model, parsed_args.model)
     show(result, as_json=parsed_args.json)
     return 0

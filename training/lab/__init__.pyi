@@ -13,4 +13,6 @@ from .sweep import Search as Search
 from .sweep import run_sweep as run_sweep
 from .walkforward import Where as Where
 from .walkforward import ground_of as ground_of
+from .walkforward import keep_in_manifest as keep_in_manifest
+from .walkforward import load_trained as load_trained
 from .walkforward import run_walkforward as run_walkforward

@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from bot.errors import UsageError
+from bot.model import Model, attach_evaluation, load_model, replace_manifest
 from training.data import Market
 from training.lab.cluster import Tell, run_tasks
 from training.lab.judge import Trial, finished, judge, record_trials
@@ -85,6 +87,24 @@ def run_walkforward(
     carry_out(tasks, trials, ground, where, at, tell)
     result = judged(where.folder, trials, trials, rivals, ground, at)
     return write_result_files(where.folder, result)
+
+
+def load_trained(folder: Path, settings: TrainingSettings) -> Model:
+    """The model in `folder`. Raises ModelError where there is none, UsageError where other settings made it."""
+    model = load_model(folder)
+    if json.loads(model.manifest).get("training", {}).get("settings") != msgspec.to_builtins(settings):
+        raise UsageError(f"{folder} was not trained with these settings, so this walk-forward says nothing of it")
+    return model
+
+
+def keep_in_manifest(result: Mapping[str, Any], model: Model, folder: Path) -> None:
+    """Make the result the evaluation in the manifest of the model, which lies in `folder`; its id stays.
+
+    Raises ModelError where it cannot be written.
+    """
+    names = ("seeds", "trials", "pbo", "deflated_sharpe", "spa_p_value", "candles_sha256", "verdict", "folds")
+    evaluation = {**result["pooled"], "walkforward": {name: result[name] for name in names}}
+    replace_manifest(attach_evaluation(model, evaluation), folder)
 
 
 def carry_out(

@@ -1,11 +1,16 @@
 """The network as it learns: torch parameters with the names and shapes that the daemon's form reads."""
 
+from typing import Final
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bot.model import Features, NetworkSizes
+from bot.model import HOLD, Features, NetworkSizes
 from training.learner.lstm import Buffers, Fused, Unroll, allocate, fuse
+
+_HOLD_BIAS: Final = 2.0
+_LONGEST_MEMORY: Final = 100.0
 
 
 def sizes_of(features: Features, fc1: int, lstm: int, account_at: str) -> NetworkSizes:
@@ -16,8 +21,11 @@ def sizes_of(features: Features, fc1: int, lstm: int, account_at: str) -> Networ
 def initial(sizes: NetworkSizes, seed: int) -> dict[str, Tensor]:
     """Weights before any training, the same for the same seed.
 
-    As CleanRL does it for a recurrent PPO: orthogonal weights and zero biases, with gain sqrt(2) before a ReLU, 1
-    into and inside of the LSTM, 0.01 for the policy (all actions equally likely at first) and 1 for the value.
+    As CleanRL does it for a recurrent PPO: orthogonal weights, with gain sqrt(2) before a ReLU, 1 into and inside of
+    the LSTM, 0.01 for the policy and 1 for the value. Biases are 0 but for two. A new policy holds at four hours in
+    five whatever it sees, so that it need not learn first that trading costs. The LSTM's cells forget within 2 to 100
+    hours (Tallec and Ollivier 2018, "Can recurrent neural networks warp time?"); with biases of 0 it would be two, and
+    nearly no gradient would come back from a day ago.
     """
     generator = torch.Generator().manual_seed(seed)
     gains = {"fc1.weight": 2**0.5, "fc_pi.weight": 0.01}
@@ -25,6 +33,9 @@ def initial(sizes: NetworkSizes, seed: int) -> dict[str, Tensor]:
     for name, weight in weights.items():
         if weight.dim() > 1:
             nn.init.orthogonal_(weight, gains.get(name, 1.0), generator=generator)
+    kept = torch.log(1 + torch.rand(sizes.lstm, generator=generator) * (_LONGEST_MEMORY - 2))
+    weights["lstm.bias_ih_l0"][: 2 * sizes.lstm] = torch.cat([-kept, kept])
+    weights["fc_pi.bias"][HOLD] = _HOLD_BIAS
     return weights
 
 

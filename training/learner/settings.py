@@ -33,7 +33,7 @@ class WindowSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: what one iteration collects."""
 
     count: Count = 128
-    length: Count = 500
+    length: Count = 250
 
 
 class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +45,7 @@ class CostSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class PpoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ppo]`: the algorithm's own."""
 
-    steps: Count = 4_096_000
+    steps: Count = 3_072_000
     passes: Count = 4
     minibatches: Count = 2
     learning_rate: Positive = 0.02

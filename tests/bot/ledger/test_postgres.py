@@ -1,116 +1,36 @@
-"""The ledger in PostgreSQL: the same rows, the same proof, one writer, and connections that are lost.
+"""The ledger in PostgreSQL: the same rows, the same proof, and one writer."""
 
-`HOURHAND_TEST_POSTGRES_URL` names a server where databases may be made; without it a private one is started.
-"""
-
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import make_url, text
 from starlette.testclient import TestClient
 
-from bot.errors import LedgerError, LedgerInUseError, LedgerUnavailableError, UsageError
-from bot.ledger import backup, is_in_use, open_reader, open_writer, tables, verify
+from bot.errors import LedgerError, LedgerInUseError, UsageError
+from bot.ledger import backup, is_in_use, open_reader, open_writer, verify
 from bot.model import SHIPPED_POINTER
 from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
 from bot.web.app import create_app
+from tests.bot.ledger.postgres import Server, postgres, psycopg
 from tests.harness import MARKET, World, all_rows, events_at, hourhand, model_of, rows_at, world_of
-
-psycopg = pytest.importorskip("psycopg", reason="needs the extra `postgres`")
 
 MODEL = model_of(1)
 CANDLES = generate_candles(120, seed=5, holes=0.02, quiet=0)
-numbers = count()
-
-
-@dataclass
-class Server:
-    """A server's URL without a database, and how to stop and start it, where it is ours."""
-
-    url: str
-    stop: Callable[[], None] | None = None
-    start: Callable[[], None] | None = None
-
-    def at(self, database: str) -> str:
-        """The URL of one of its databases."""
-        return make_url(self.url).set(database=database).render_as_string(hide_password=False)
-
-    def tell(self, statement: str) -> None:
-        """Carry out a statement outside of every ledger."""
-        with psycopg.connect(self.at(make_url(self.url).database or "postgres"), autocommit=True) as connection:
-            connection.execute(statement)
-
-
-def programs() -> Path | None:
-    """Where `postgres` and `initdb` are."""
-    found = shutil.which("postgres")
-    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((place for place in reversed(places) if (place / "initdb").exists()), None)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    given = os.environ.get("HOURHAND_TEST_POSTGRES_URL")
-    if given:
-        yield Server(given)
-        return
-    place = programs()
-    if place is None:
-        pytest.skip("needs HOURHAND_TEST_POSTGRES_URL, or PostgreSQL's programs")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    run_as: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres", "postgres")
-        run_as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    data = folder / "data"
-    options = ["--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C"]
-    subprocess.run([*run_as, place / "initdb", "-D", data, *options], check=True, capture_output=True, cwd=folder)
-    running: list[subprocess.Popen[bytes]] = []
-    url = f"postgresql://postgres@/postgres?host={folder}"
-
-    def start() -> None:
-        settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", f"unix_socket_directories={folder}"]
-        command = [*run_as, place / "postgres", "-D", data, *settings]
-        running.append(subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                psycopg.connect(url).close()
-            except psycopg.OperationalError:
-                assert time.monotonic() < deadline, "the server does not start"
-                time.sleep(0.05)
-            else:
-                return
-
-    def stop() -> None:
-        process = running.pop()
-        process.send_signal(2)  # a fast shutdown: connections are ended
-        process.wait(60)
-
-    start()
-    yield Server(url, stop, start)
-    stop()
-    shutil.rmtree(folder)
+    with postgres() as made:
+        yield made
 
 
 @pytest.fixture
 def url(server: Server) -> Iterator[str]:
-    """A database of its own."""
-    name = f"hourhand_test_{os.getpid()}_{next(numbers)}"
-    server.tell(f"CREATE DATABASE {name}")
-    yield server.at(name)
-    server.tell(f"DROP DATABASE {name} WITH (FORCE)")
+    with server.database() as made:
+        yield made
 
 
 @pytest.fixture
@@ -184,101 +104,6 @@ def test_the_database_refuses_what_cannot_be(url: str, change: str) -> None:
     with pytest.raises(LedgerError, match="check constraint"), ledger.writing() as connection:
         connection.execute(text(f"UPDATE {change}"))
     ledger.close()
-
-
-def end(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-
-
-def test_a_lost_connection_costs_no_bar_and_no_lock(world: World, server: Server, url: str) -> None:
-    with world.poller(MODEL) as poller:
-        world.run(poller, range(30, 34))
-    with world.poller(MODEL, ledger={"url": url}) as poller:
-        world.run(poller, [30, 31])
-        with pytest.raises(LedgerUnavailableError), poller.ledger.writing() as connection:
-            end(connection)
-        world.run(poller, [32])
-        server.tell(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{make_url(url).database}'"
-        )
-        world.run(poller, [33])
-        with pytest.raises(LedgerInUseError):
-            open_writer(url)
-    assert rows_at(url) == world.rows()
-
-
-def test_a_server_that_is_restarted_costs_no_bar(world: World, server: Server, url: str) -> None:
-    if server.stop is None or server.start is None:
-        pytest.skip("not our server to stop")
-    with world.poller(MODEL) as poller:
-        world.run(poller, [30, 31])
-    with world.poller(MODEL, ledger={"url": url}) as poller:
-        world.run(poller, [30])
-        server.stop()
-        with pytest.raises(LedgerUnavailableError):
-            world.run(poller, [31])
-        poller.note("lost", why="no server")
-        with pytest.raises(LedgerError):
-            open_reader(url)
-        server.start()
-        world.run(poller, [31])
-    assert rows_at(url) == world.rows()
-
-
-def test_a_server_that_is_not_up_yet_passes_at_the_start(server: Server, url: str) -> None:
-    if server.stop is None or server.start is None:
-        pytest.skip("not our server to stop")
-    server.stop()
-    with pytest.raises(LedgerUnavailableError):
-        open_writer(url)
-    server.start()
-    open_writer(url).close()
-
-
-def test_a_server_that_became_read_only_passes(server: Server, url: str) -> None:
-    """As after a failover, until the address leads to the new primary."""
-    open_writer(url).close()
-    server.tell(f"ALTER DATABASE {make_url(url).database} SET default_transaction_read_only = on")
-    ledger = open_writer(url)
-    with pytest.raises(LedgerUnavailableError), ledger.writing() as connection:
-        connection.execute(tables.events.insert().values(at=1.0, kind="note", detail="{}"))
-    ledger.close()
-
-
-def test_a_lock_that_somebody_holds_passes(world: World, url: str) -> None:
-    with world.poller(MODEL) as poller:
-        world.run(poller, [30, 31])
-    with world.poller(MODEL, ledger={"url": url}) as poller:
-        world.run(poller, [30])
-        with psycopg.connect(url) as other:
-            other.execute("LOCK TABLE decisions, alembic_version IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(LedgerUnavailableError, match="lock timeout"):
-                world.run(poller, [31])
-            with pytest.raises(LedgerUnavailableError, match="lock timeout"):
-                open_reader(url)
-        world.run(poller, [31])
-    assert rows_at(url) == world.rows()
-
-
-def test_a_server_that_never_answers_passes_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.ledger.engines._CONNECT_SECONDS", 2)  # libpq's least
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/ledger"
-        for attempt in (open_writer, open_reader, is_in_use):
-            with pytest.raises(LedgerUnavailableError, match="timeout"):
-                attempt(url)
-
-
-def test_a_missing_right_stays(server: Server, url: str) -> None:
-    open_writer(url).close()
-    server.tell("CREATE ROLE guest LOGIN")
-    guest = make_url(url).set(username="guest").render_as_string(hide_password=False)
-    try:
-        with pytest.raises(LedgerError, match="permission denied") as failure:
-            open_writer(guest)
-        assert not isinstance(failure.value, LedgerUnavailableError)
-    finally:
-        server.tell("DROP ROLE guest")
 
 
 def test_the_first_schema_is_brought_up_to_date(url: str) -> None:

@@ -1,70 +1,24 @@
-"""What passes is waited out at the start too; a ledger's file that goes or changes; models of another timeframe."""
+"""The start: a ledger that is locked is waited for, models of another timeframe are refused, pointers are watched."""
 
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
 
-from bot.errors import ExchangeError, LedgerError, LedgerGoneError, LedgerUnavailableError, ModelError, UsageError
-from bot.ledger import Ledger, backup, open_writer
-from bot.market import Feed
+from bot.errors import LedgerError, LedgerUnavailableError, ModelError, UsageError
+from bot.ledger import Ledger, open_writer
 from bot.model import Model, parse_model, registry, save_model
 from bot.observers import NO_OBSERVERS
-from bot.service import (
-    Markets,
-    Poll,
-    Stopped,
-    TraderWatcher,
-    Waiter,
-    loop,
-    market,
-    require_timeframe,
-    run,
-    wait_for_ledger,
-)
-from bot.service.loop import GONE_SECONDS
-from bot.simulator import generate_candles
+from bot.service import Stopped, TraderWatcher, Waiter, require_timeframe, wait_for_ledger
 from bot.simulator.generate import START
-from bot.simulator.market import Market
-from tests.harness import (
-    HOUR,
-    Dial,
-    InlineWaiter,
-    World,
-    environment,
-    events_at,
-    hourhand,
-    model_of,
-    poll,
-    settings_of,
-    world_of,
-)
+from tests.bot.service.steps import Steps
+from tests.harness import HOUR, Dial, environment, hourhand, model_of, settings_of
 
 ROOT = Path(__file__).parents[3]
-
-
-class Steps(InlineWaiter):
-    """Instead of waiting, does the next thing of a list, and stops after the last."""
-
-    def __init__(self, *steps: object) -> None:
-        super().__init__()
-        self.steps = list(steps)
-
-    def wait(self, _seconds: float) -> None:
-        if not self.steps:
-            self.stop()
-            return
-        step = self.steps.pop(0)
-        if callable(step):
-            step()
 
 
 def test_a_ledger_that_is_locked_at_the_start_is_waited_for(tmp_path: Path) -> None:
@@ -133,104 +87,6 @@ def test_the_daemon_itself_waits_and_ends_with_0_when_asked(tmp_path: Path) -> N
     assert first["event"] == "ledger_unavailable"
 
 
-def _daemon(world: World, *steps: object) -> Markets:
-    """Run the daemon's loop from the 31st hour on, one step each time that it would wait."""
-    if not (world.folder / "model").exists():
-        save_model(model_of(1), world.folder / "model")
-    settings = world.settings(policy={"model": str(world.folder / "model")})
-    watcher = TraderWatcher(settings)
-    ledger = open_writer(settings.ledger.url)
-    feed = Feed(settings.exchange, world.dial.clock)
-    markets = Markets(watcher, world.dial.clock, ledger, lambda _: feed)
-    try:
-        run(markets, 20.0, Steps(*steps))
-    finally:
-        markets.ledger.close()
-    return markets
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world whose dial is the machine's monotonic clock, too."""
-    with world_of(tmp_path) as made:
-        for module in (loop, market):
-            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=made.dial))
-        _at(made, 30)
-        yield made
-
-
-def _at(world: World, hour: int) -> None:
-    world.dial.now = START + (hour + 1) * HOUR + 30.0
-
-
-def _hours(world: World) -> list[int]:
-    return [(row[1] - START) // HOUR for row in world.rows()["decisions"]]
-
-
-def test_a_file_that_is_gone_and_comes_back_is_gone_on_with(world: World) -> None:
-    file, away = world.folder / "ledger.sqlite", world.folder / "away"
-    _daemon(
-        world,
-        lambda: file.rename(away),
-        lambda: setattr(world.dial, "now", world.dial.now + GONE_SECONDS / 2),
-        lambda: away.rename(file),
-        lambda: _at(world, 31),
-        lambda: None,
-    )
-    assert _hours(world) == [30, 31]
-
-
-def test_a_file_that_stays_away_ends_the_daemon_with_4(world: World) -> None:
-    file = world.folder / "ledger.sqlite"
-    with pytest.raises(LedgerError, match="missing for 10 minutes") as caught:
-        _daemon(world, file.unlink, lambda: None, lambda: _at(world, 31), lambda: None)
-    assert caught.value.exit_code == 4
-    assert not file.exists()
-
-
-def test_a_daemon_that_is_stopped_while_its_file_is_gone_does_not_end_with_0(world: World) -> None:
-    file = world.folder / "ledger.sqlite"
-    with pytest.raises(LedgerGoneError):
-        _daemon(world, file.unlink, lambda: None)
-    assert not file.exists()
-
-
-def test_a_copy_in_the_ledgers_place_is_gone_on_with(world: World) -> None:
-    def replace() -> None:
-        backup(world.url, world.folder / "copy.sqlite")
-        _put_in_place(world)
-
-    _daemon(world, replace, lambda: _at(world, 31), lambda: None)
-    assert _hours(world) == [30, 31]
-    assert "ledger_replaced" in events_at(world.url)
-
-
-def test_a_clock_before_the_ledgers_newest_bar_is_said_once_and_its_end(world: World, log_lines: list[Any]) -> None:
-    """As where a simulated exchange is started anew, and the ledger is that of before."""
-    _daemon(world, lambda: None)
-    _daemon(world, lambda: _at(world, 10), lambda: None, lambda: None, lambda: _at(world, 31), lambda: None)
-    said = [line["event"] for line in log_lines if line["event"].startswith("clock_behind")]
-    assert said == ["clock_behind", "clock_behind_over"]
-    assert [kind for kind in events_at(world.url) if kind.startswith("clock_behind")] == said
-    assert _hours(world) == [30, 31]
-
-
-def test_another_ledger_in_its_place_ends_the_daemon(world: World) -> None:
-    def replace() -> None:
-        shutil.copy(ROOT / "tests/data/written_by_0_1/ledger.sqlite", world.folder / "copy.sqlite")
-        open_writer(f"sqlite:///{world.folder}/copy.sqlite").close()
-        _put_in_place(world)
-
-    with pytest.raises(LedgerError, match="another file"):
-        _daemon(world, replace, lambda: _at(world, 31), lambda: None)
-
-
-def _put_in_place(world: World) -> None:
-    for end in ("-wal", "-shm"):
-        Path(f"{world.folder}/ledger.sqlite{end}").unlink(missing_ok=True)
-    (world.folder / "copy.sqlite").replace(world.folder / "ledger.sqlite")
-
-
 def _of_timeframe(timeframe: str) -> Model:
     model = model_of(1)
     manifest = json.loads(model.manifest)
@@ -286,64 +142,3 @@ def test_a_challengers_own_pointer_is_watched_and_a_broken_one_holds_nobody_up(t
     assert [sentence.startswith("challenger rival: ") for sentence in reload.rejected] == [True]
     with pytest.raises(ModelError, match="challenger rival"):
         TraderWatcher(settings)
-
-
-def _without_symbol(world: World) -> None:
-    world.exchange.market = Market(world.exchange.candles, HOUR, "ETH/USD")
-
-
-def test_a_symbol_that_the_exchange_lacks_ends_a_daemon_that_never_decided(world: World) -> None:
-    _without_symbol(world)
-    with pytest.raises(UsageError, match="BTC/USD"):
-        _daemon(world, lambda: None)
-
-
-def test_a_daemon_with_decisions_stays_where_the_list_lacks_its_symbol(world: World) -> None:
-    _daemon(world)
-    _without_symbol(world)
-    _at(world, 31)
-    _daemon(world, lambda: None)
-    assert _hours(world) == [30]
-    assert "exchange_error" in events_at(world.url)
-
-
-def test_a_poll_comes_back_at_each_bar_of_a_long_catch_up(world: World) -> None:
-    """Between two of them the loop feeds systemd's watchdog, and decides what other markets have answered."""
-    _daemon(world)
-    _at(world, 60)
-    with world.poller(model_of(1)) as poller:
-        one, bars = Poll(poller, InlineWaiter()), []
-        while not one.advance():
-            bars.append(poller.account_states[0].bar_time)
-        assert one.bars == 30
-    assert len(set(bars)) == 31  # and once before the first, when the exchange has answered
-
-
-def test_an_exchange_that_lacks_all_that_is_stored_is_believed_only_after_hours(world: World) -> None:
-    _daemon(world)
-    shown = world.exchange.candles
-    world.exchange.candles = [candle for candle in shown if candle.bar_time > START + 40 * HOUR]
-    _at(world, 45)
-    with world.poller(model_of(1)) as poller:
-        for minutes in (0, 30, 90):
-            world.dial.now += 60 * minutes
-            with pytest.raises(ExchangeError, match="none of the stored candles"):
-                poll(poller)
-    assert _hours(world) == [30]
-    world.dial.now += 60
-    with world.poller(model_of(1)) as poller:  # the polls before count, whichever process made them
-        poll(poller)
-    assert _hours(world)[:2] == [30, 31]
-    assert events_at(world.url).count("missing_overlap") == 3
-
-
-def test_another_markets_prices_are_never_decided_on(world: World) -> None:
-    _daemon(world)
-    world.exchange.candles = generate_candles(400, seed=4, holes=0.0)
-    _at(world, 31)
-    with world.poller(model_of(1)) as poller, pytest.raises(LedgerError) as caught:
-        poll(poller)
-    assert caught.value.exit_code == 4
-    _daemon(world, lambda: None)
-    assert _hours(world) == [30]
-    assert "exchange_error" in events_at(world.url)

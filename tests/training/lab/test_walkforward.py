@@ -1,21 +1,25 @@
 """A walk-forward without Ray: what is worked out, kept and said."""
 
 import json
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from bot.errors import UsageError
+from bot.model import load_model, save_model
 from tests.training.lab.conftest import run_here
 from training.data import Market
 from training.evaluation import Course, chain_courses, course_statistics, pool
-from training.lab import Where, run_walkforward
+from training.lab import Where, keep_in_manifest, load_trained, run_walkforward
 from training.lab.judge import Trial
 from training.lab.plan import POLICY, Task
 from training.lab.store import append_trials, read_result, read_trials, result_file, write_result
 from training.lab.walkforward import Ground, carry_out, trials_of
 from training.lab.work import pack, run_task, train_model, unpack
-from training.learner import TrainingSettings
+from training.learner import TrainingSettings, parse
+from training.selection import select
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -87,6 +91,23 @@ def test_the_page_says_it_all_and_needs_nothing(done: tuple[dict, Where]) -> Non
     assert "<script" not in page
     assert "src=" not in page
     assert result["page"].endswith("lab.html")
+
+
+def test_the_figures_are_kept_in_the_manifest_of_a_model_of_the_same_settings(
+    done: tuple[dict, Where], tiny: TrainingSettings, two_markets: list[Market], tmp_path: Path
+) -> None:
+    result, _ = done
+    trained = select(two_markets, tiny, recipe={"settings": msgspec.to_builtins(tiny)}).model
+    save_model(trained, tmp_path / "model")
+    keep_in_manifest(result, load_trained(tmp_path / "model", tiny), tmp_path / "model")
+    kept = load_model(tmp_path / "model")
+    assert kept.model_id == trained.model_id
+    evaluation = json.loads(kept.manifest)["evaluation"]
+    assert evaluation["policy"] == result["pooled"]["policy"]
+    assert evaluation["walkforward"]["verdict"] == result["verdict"]
+    other = parse({"ppo": {"steps": 2560}})
+    with pytest.raises(UsageError, match="not trained with these settings"):
+        load_trained(tmp_path / "model", other)
 
 
 def test_the_same_command_runs_nothing_twice_and_counts_no_trial_twice(

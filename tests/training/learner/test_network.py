@@ -104,7 +104,7 @@ def test_a_tape_that_was_used_before_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_starts_undecided_and_the_same_for_the_same_seed(sizes: NetworkSizes) -> None:
+def test_starts_by_holding_and_the_same_for_the_same_seed(sizes: NetworkSizes) -> None:
     weights = initial(sizes, 3)
     again, other = initial(sizes, 3), initial(sizes, 4)
     assert {name: tuple(weight.shape) for name, weight in weights.items()} == sizes.shapes()
@@ -114,4 +114,9 @@ def test_starts_undecided_and_the_same_for_the_same_seed(sizes: NetworkSizes) ->
     torch.testing.assert_close(first.T @ first, 2 * torch.eye(first.shape[1]), rtol=0, atol=1e-5)
     living = LivingNetwork.from_weights(sizes, Network(sizes, weights).arrays())
     chances = living.step(np.ones(sizes.market), np.ones(sizes.account), living.start()).probabilities
-    np.testing.assert_allclose(chances, 1 / 3, atol=0.02)
+    np.testing.assert_allclose(chances, np.exp([2, 0, 0]) / np.exp([2, 0, 0]).sum(), atol=0.02)
+    keeps, forgets = weights["lstm.bias_ih_l0"][: 2 * sizes.lstm].view(2, -1)
+    assert torch.equal(keeps, -forgets)
+    hours = 1 + forgets.exp()  # until a cell has forgotten all but 1/e of what it held
+    assert (hours >= 2).all()
+    assert (hours <= 100).all()
