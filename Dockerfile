@@ -1,9 +1,9 @@
-# Two images from one file. Neither needs anything from the network once it is built but the exchange.
+# Two images from one file. Once built, neither needs anything from the network but the exchange.
 #   docker build --target daemon --tag hourhand .                the bot (the default)
 #   docker build --target training --tag hourhand-training .     the bot, and what retraining needs
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# What the locks list, each file held against its hash: built again only where a lock changes.
+# The locked dependencies, each checked against its hash: rebuilt only when a lock file changes.
 FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/hourhand
@@ -36,7 +36,7 @@ RUN pip install --no-deps --no-build-isolation .
 
 FROM ${PYTHON_IMAGE} AS base
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data hourhand
-# /data is the only place that can be written: the ledger, the registry, and what `report --out` and `export --out` make.
+# /data is the only writable place: the ledger, the registry, and the output of `report --out` and `export --out`.
 ENV PATH=/opt/hourhand/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -45,7 +45,7 @@ ENV PATH=/opt/hourhand/bin:$PATH \
     HOURHAND_POLICY__MODEL=/data/models/current \
     HOURHAND_REFRESH__FOLDER=/data/refresh
 COPY config /app/config
-# A named volume that is new begins with what the image has there: the shipped models, and the right owner.
+# A new named volume starts out with the image's content of /data: the shipped models, with the right owner.
 COPY --chown=10001:10001 bot/model/shipped /data/models
 RUN chown 10001:10001 /data
 WORKDIR /data
@@ -61,7 +61,7 @@ CMD ["hourhand-train", "refresh"]
 FROM base AS daemon
 COPY --from=build /opt/hourhand /opt/hourhand
 ENV HOURHAND_HEALTH__PORT=9464
-# Healthy is whoever decided a bar lately, not whoever lives. The daemon's own server says so; a shell asks it.
+# A daemon that decided its newest bar in time is healthy. Its own server reports that; a shell requests it.
 HEALTHCHECK --interval=60s --timeout=10s --start-period=120s --retries=3 CMD ["bash", "-c", \
     "exec 3<>/dev/tcp/127.0.0.1/$HOURHAND_HEALTH__PORT && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [ \"$code\" = 200 ]"]
 STOPSIGNAL SIGTERM

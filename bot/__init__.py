@@ -1,3 +1,3 @@
-"""hourhand: an hourly paper trader with a learned policy and a ledger that proves itself."""
+"""hourhand: an hourly paper trader for learned policies, with a ledger that proves itself."""
 
 __version__ = "0.1.0"

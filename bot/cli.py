@@ -19,26 +19,26 @@ from bot.redact import one_line, redact
 _INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
-    "init": "write settings and the shipped model into this folder, to begin with",
+    "init": "write settings and the shipped model into this folder",
     "run": "the daemon: poll, decide and trade on paper until stopped",
     "pause": "observe bars without trading on them, until `resume`",
     "resume": "trade again after `pause`",
     "status": "the account now: balance, coins, value, and whether the daemon keeps up",
     "health": "whether bars are decided in time, as a sentence and an exit code",
-    "trades": "list what was bought and sold",
+    "trades": "list every buy and sell",
     "export": "write a table of the ledger as CSV, JSON or Parquet",
     "replay": "run the same trader over a file of candles",
     "verify": "prove the ledger: derive every row again and compare",
-    "backup": "copy the ledger, also while the daemon runs",
+    "backup": "copy the ledger, even while the daemon runs",
     "restore": "put a backup in the ledger's place",
     "compare": "compare the accounts of the ledger with each other and with holding",
-    "serve": "a live page and an API beside the daemon",
-    "report": "write one page with charts, statistics and months",
+    "serve": "serve a live page and an API beside the daemon",
+    "report": "write one HTML page with charts, statistics and months",
     "models": "the registry: list, show, publish, promote, rollback, shadow",
     "doctor": "check settings, ledger, model, exchange and clock",
     "simulate": "serve an exchange on this machine to practise on, with faults to switch on",
-    "demo": "everything at once, offline, in about a minute",
-    "completion": "print what bash, zsh or fish needs to complete these commands",
+    "demo": "show everything, offline, in about a minute",
+    "completion": "print the completion script for bash, zsh or fish",
 }
 
 
@@ -55,7 +55,7 @@ AddArguments = Callable[[argparse.ArgumentParser], object]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hourhand`; the exit code (see the README for what each means)."""
-    description = "An hourly Bitcoin paper trader with a learned policy and a ledger that proves itself."
+    description = "An hourly Bitcoin paper trader for learned policies, with a ledger that proves itself."
     parser = Parser(
         "hourhand",
         description=description,

@@ -33,7 +33,7 @@ def add_json(parser: ArgumentParser) -> None:
 def add_accounts(parser: ArgumentParser) -> None:
     """`--account NAME`, which may be repeated."""
     parser.add_argument(
-        "--account", action="append", metavar="NAME", help="this account; may be repeated (default: all on the market)"
+        "--account", action="append", metavar="NAME", help="only this account; repeatable (default: all on the market)"
     )
 
 

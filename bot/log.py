@@ -28,7 +28,7 @@ def add_log_options(parser: ArgumentParser) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument(
         "-q", "--quiet", dest="log_level", action="store_const", const=logging.WARNING, default=logging.INFO,
-        help="log only what is wrong",
+        help="log only warnings and errors",
     )  # fmt: skip
     loudness.add_argument(
         "-v", "--verbose", dest="log_level", action="store_const", const=logging.DEBUG, help="log every poll as well"
@@ -37,7 +37,7 @@ def add_log_options(parser: ArgumentParser) -> None:
         "--log-file",
         type=Path,
         metavar="FILE",
-        help=f"log to this file, too, as JSON; at {FILE_BYTES // 2**20} MB it becomes FILE.1; {OLD_FILES} are kept",
+        help=f"log to this file as well, as JSON; rotated at {FILE_BYTES // 2**20} MB, keeping {OLD_FILES} old files",
     )
 
 

@@ -28,12 +28,12 @@ MADE: Final = "<!-- made from the source: docs/reference_pages.py -->\n\n"
 _SETTINGS: Final = """\
 # Settings
 
-One TOML file. It is looked for in this order: `--config`, `HOURHAND_CONFIG`, `./hourhand.toml`, `./config/bot.toml`,
+All settings are in one TOML file, the first of: `--config`, `HOURHAND_CONFIG`, `./hourhand.toml`, `./config/bot.toml`,
 `hourhand.toml` in the user's configuration folder. `hourhand init` writes one with every key. Relative paths in it, and
-those that it leaves at their default, count from its folder, or from the parent where that is `config/`.
+default paths, are resolved against its folder, or against the parent folder if that is `config/`.
 
-Each key can be set from the environment as `HOURHAND_<SECTION>__<KEY>`, which beats the file; relative paths there
-count from the current folder. `HOURHAND_CONFIG` and `HOURHAND_CLOCK` are no keys.
+The environment overrides each key as `HOURHAND_<SECTION>__<KEY>`; relative paths there are resolved against the current
+folder. `HOURHAND_CONFIG` and `HOURHAND_CLOCK` are not keys.
 """
 _TABLES: Final = """\
 # Tables

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs hourhand from this checkout as a service, or brings an installed one up to date. Run it as root; running it
-# again changes no settings, no ledger and no registry.
+# Installs hourhand from this checkout as a service, or upgrades an installed one. Run it as root. Running it again changes
+# no settings, no ledger and no registry.
 #
 #   systemd/install.sh               the daemon
 #   systemd/install.sh --training    the daemon, and the weekly retraining (needs 2 GB more)

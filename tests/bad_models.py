@@ -43,7 +43,7 @@ def _with_nan(weights: bytes) -> bytes:
 _SPOILT: dict[str, tuple[Callable[[bytes], bytes], dict[str, Any], str]] = {
     "wrong-shape": (_reshaped, {}, "does not fit"),
     "non-finite": (_with_nan, {}, "not finite"),
-    "wrong-features": (bytes, {"features": {"name": "article", "sha256": "0" * 64}}, "compute something else"),
+    "wrong-features": (bytes, {"features": {"name": "article", "sha256": "0" * 64}}, "compute different values"),
     "unknown-features": (bytes, {"features": {"name": "tea-leaves", "sha256": "0" * 64}}, "not known"),
     "wrong-format": (bytes, {"format": 2}, "format 2"),
     "wrong-actions": (bytes, {"actions": ["sell", "buy", "hold"]}, "actions"),

@@ -77,7 +77,7 @@ def test_from_an_empty_folder_to_a_running_bot(bin_folder: Path, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".gitignore", "hourhand.toml", "models"]
     assert load_settings(tmp_path / "hourhand.toml", {}).account == Settings().account
     again = run(hourhand, "init", cwd=tmp_path, code=2)
-    assert "hourhand.toml is there already" in again.stderr
+    assert "hourhand.toml already exists" in again.stderr
 
     with subprocess.Popen(
         [hourhand, "simulate", "--seed", "7", "--speed", "3600"],

@@ -7,16 +7,16 @@ from bot.cli import Parser, command_loader, dispatch
 
 COMMANDS: Final = {
     "download": "fetch an exchange's candles into a file",
-    "import": "turn a file of candles into Parquet",
+    "import": "read other programs' candles, check them, and write them to one file",
     "candles": "describe a file of candles",
     "train": "train a model",
     "evaluate": "compare a model with its baselines",
-    "bounds": "measure the default training on markets whose truth is known",
-    "walkforward": "train before each year, test on it, beside rivals, and judge",
+    "bounds": "measure the default training on synthetic markets with a known answer",
+    "walkforward": "train before each year, test on it next to rivals, and judge the result",
     "sweep": "try settings, each judged by walk-forward",
-    "refresh": "download, train, evaluate, publish, and promote if better",
-    "article": "the article's whole experiment, with its charts",
-    "bench": "compare the trainer's speed with others'",
+    "refresh": "download, train, evaluate, publish, and promote through the gate",
+    "article": "run the article's whole experiment, with its charts",
+    "bench": "compare the trainer's speed with that of other implementations",
 }
 
 

@@ -11,7 +11,7 @@ from bot.settings import Settings
 
 def add_account(parser: ArgumentParser) -> None:
     """`--account NAME`."""
-    parser.add_argument("--account", metavar="NAME", help="another account than account.name")
+    parser.add_argument("--account", metavar="NAME", help="this account instead of account.name")
 
 
 def account_name(connection: Connection, parsed_args: Namespace, settings: Settings) -> str:
@@ -26,7 +26,7 @@ def account_name(connection: Connection, parsed_args: Namespace, settings: Setti
 
 def add_market(parser: ArgumentParser) -> None:
     """`--market NAME`."""
-    parser.add_argument("--market", metavar="NAME", help="another market than the first, by its main account's name")
+    parser.add_argument("--market", metavar="NAME", help="the market of this main account (default: the first)")
 
 
 def market_name(parsed_args: Namespace, settings: Settings) -> str:

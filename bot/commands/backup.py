@@ -11,7 +11,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `backup`."""
     add_config(parser)
     add_json(parser)
-    parser.add_argument("file", type=Path, metavar="FILE", help="a new file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="where to write the copy; must not exist")
     parser.epilog = "example: hourhand backup ledger-$(date +%F).sqlite"
 
 

@@ -42,21 +42,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_accounts(parser)
     add_market(parser)
     parser.add_argument(
-        "--pool", action="store_true", help="the timing over all markets together (default: their main accounts)"
+        "--pool", action="store_true", help="show the timing over all markets together (of their main accounts)"
     )
     parser.add_argument(
-        "--effect", type=float, default=EFFECT, metavar="E", help=f"of --pool: a timing a year to look for ({EFFECT})"
+        "--effect", type=float, default=EFFECT, metavar="E", help=f"with --pool: the timing a year to detect ({EFFECT})"
     )
     parser.epilog = (
-        "Over the hours that all accounts decided. Without --account, one with so few that the others share more than\n"
-        "twice as many is left out and named. Log return is ln(last value / first value); over hold is that less the\n"
-        "initial holdings' own; over mix less that of the account's own mean share in coins, held constant free of\n"
-        "cost: only what beats that is timing. Drawdown is the deepest fall from a high, exposure the mean share in\n"
-        "coins, turnover the value traded in multiples of the account's, in sample the bars that its models learned\n"
-        "from.\n\n"
-        "--pool adds up the timing of an equal part in each market, with an interval that resamples the same hours in\n"
-        "all of them, and says after how many years, at this pace, a timing of E a year (in log return) is told from\n"
-        "nothing: at 95 %, four times in five.\n\n"
+        "Compares over the hours that all accounts decided. Without --account, an account with so few hours that the\n"
+        "others share more than twice as many is left out and named. Log return is ln(last value / first value). Over\n"
+        "hold is the log return minus that of the initial holdings. Over mix is the log return minus that of the\n"
+        "account's own mean share in coins, held constant free of cost: only what beats that is timing. Drawdown is\n"
+        "the deepest fall from a high, exposure the mean share in coins, turnover the traded value in multiples of\n"
+        "the account's, in sample the number of bars from which its models learned.\n\n"
+        "--pool shows the timing of an equal part in each market, with an interval that resamples the same hours in\n"
+        "all of them, and how many years it takes at this pace to detect a timing of E a year (in log return): at\n"
+        "95 %, four times in five.\n\n"
         "example: hourhand compare --account main --account shadow-a66c854e159c2245\n"
         "         hourhand compare --pool"
     )
@@ -119,7 +119,7 @@ def _pool(parsed_args: Namespace, settings: Settings) -> int:
     if needed is None:
         print("nothing varies yet, so there is no saying how long it takes to see an effect")
     else:
-        print(f"at this pace a timing of {effect:g} a year is told from nothing after {needed:.1f} years")
+        print(f"at this pace it takes {needed:.1f} years to detect a timing of {effect:g} a year")
         print(f"(at 95 %, four times in five): {max(needed - found['years'], 0.0):.1f} to go")
     return 0
 

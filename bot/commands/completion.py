@@ -8,7 +8,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `completion`."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete hourhand and hourhand-train")
+    parser.add_argument("shell", choices=SHELLS, help="the shell in which to complete hourhand and hourhand-train")
     parser.epilog = (
         "bash:  hourhand completion bash > ~/.local/share/bash-completion/completions/hourhand\n"
         "zsh:   hourhand completion zsh > ~/.zfunc/_hourhand     (with fpath+=~/.zfunc before compinit)\n"

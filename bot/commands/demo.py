@@ -27,15 +27,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep the ledger, and settings to look at it, in this folder"
+        "--keep", type=Path, metavar="DIR", help="keep the ledger, and settings to inspect it, in this folder"
     )
-    parser.add_argument("--page", action="store_true", help="open the page beside it, to watch it trade (extra web)")
-    parser.add_argument("--markets", type=int, default=1, metavar="N", help="trade so many markets in one daemon (1)")
+    parser.add_argument("--page", action="store_true", help="open the live page to watch it trade (extra web)")
+    parser.add_argument("--markets", type=int, default=1, metavar="N", help="trade this many markets in one daemon (1)")
     parser.epilog = (
-        "No network, no money, nothing left behind: an exchange on this machine with generated prices, and the daemon\n"
-        "as a process of its own. Exits with 0 only if all its checks pass. Of the settings, it uses policy.mode, and\n"
-        "policy.model where that is another than the shipped one, which trades a few times a year: here a rule that\n"
-        "trades at random takes its place.\n\nexample: hourhand demo --page\n         hourhand demo --keep demo"
+        "Runs the daemon as a separate process against an exchange on this machine with generated prices: no network,\n"
+        "no money, nothing left behind. Exits with 0 only if all its checks pass. Of the settings it uses policy.mode\n"
+        "and, unless it is the shipped model, policy.model. The shipped model trades so rarely that the demo replaces\n"
+        "it with a rule that trades at random.\n\nexample: hourhand demo --page\n         hourhand demo --keep demo"
     )
 
 
@@ -45,7 +45,7 @@ def call(parsed_args: Namespace) -> int:
     if settings.policy.model == PolicySettings().model:
         settings = replace(settings, policy=replace(settings.policy, model=_BUSY))
     if not 1 <= parsed_args.markets <= _MOST_MARKETS:
-        raise UsageError(f"demo: --markets is 1 to {_MOST_MARKETS}")
+        raise UsageError(f"demo: --markets must be 1 to {_MOST_MARKETS}")
     if parsed_args.page:
         require_web()
     narrator = Narrator(sys.stderr if parsed_args.json else sys.stdout)

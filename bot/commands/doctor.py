@@ -75,7 +75,7 @@ def _ledger(settings: Settings) -> str:
     url = settings.ledger.url
     require_writable(url)
     if not _is_there(url):
-        return f"{redact_url(url)} is not there yet, or of an older version; `hourhand run` sees to it"
+        return f"{redact_url(url)} is missing or of an older version; `hourhand run` creates or migrates it"
     return f"{redact_url(url)}, {'in use by a daemon' if is_in_use(url) else 'not in use'}"
 
 

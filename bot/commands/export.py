@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument("table", choices=TABLES, metavar="TABLE", help=", ".join(TABLES))
-    parser.add_argument("--format", choices=("csv", "json", "parquet"), help="default: what --out ends in, else csv")
+    parser.add_argument("--format", choices=("csv", "json", "parquet"), help="default: the ending of --out, else csv")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
     parser.epilog = (
         "Bytes (weights, hidden states) are written in hexadecimal.\n\n"

@@ -13,9 +13,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.epilog = (
-        "Exits with 0 if bars are decided in time and with 1 if not, whichever processes are alive: the newest\n"
-        "decided bar may have closed as long ago as a bar, schedule.poll_delay_seconds and\n"
-        "schedule.max_decision_delay_seconds together.\n\nexample: hourhand health"
+        "Exits with 0 if bars are decided in time and with 1 if not, whether or not a process is running. In time\n"
+        "means that the newest decided bar closed no longer ago than one bar plus schedule.poll_delay_seconds plus\n"
+        "schedule.max_decision_delay_seconds.\n\nexample: hourhand health"
     )
 
 

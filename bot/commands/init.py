@@ -16,7 +16,7 @@ _POINTER: Final = Path(PolicySettings().model)
 _NEXT: Final = (
     ("hourhand doctor", "check settings, ledger, model, exchange and clock"),
     ("hourhand run", "the daemon; Ctrl-C stops it between two bars"),
-    ("hourhand status", "where the account stands, in another terminal"),
+    ("hourhand status", "the account now, in another terminal"),
 )
 
 
@@ -25,8 +25,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
     parser.epilog = (
         "Writes hourhand.toml (every setting, with its default and its meaning), models/ (the shipped models, and the\n"
-        "pointer to the current one) and .gitignore. Ends with 2, and writes nothing, where one of them is there;\n"
-        "other files do not matter.\n\nexample: hourhand init"
+        "pointer to the current one) and .gitignore. If one of them exists, it exits with 2 and writes nothing; other\n"
+        "files do not matter.\n\nexample: hourhand init"
     )
 
 
@@ -34,7 +34,7 @@ def call(parsed_args: Namespace) -> int:
     """Write a bot's files into the current folder."""
     taken = [path for path in _targets() if path.exists() or path.is_symlink()]
     if taken:
-        raise UsageError(f"init: {taken[0]} is there already: nothing was written; choose an empty folder")
+        raise UsageError(f"init: {taken[0]} already exists: nothing was written; choose an empty folder")
     provide_shipped(_POINTER)
     try:
         SETTINGS.write_bytes(files("bot").joinpath("hourhand.toml").read_bytes())

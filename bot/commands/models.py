@@ -32,13 +32,13 @@ _OUTCOMES: Final = {
     "unchanged": "the registry has this model already; nothing is changed",
 }
 _SUMMARIES: Final = {
-    "list": "every model, which is current, and since when; also those that this version ships",
-    "show": "one model: what it is, how it was trained and evaluated, how it did live",
+    "list": "list every model, which one is current and since when, and the models that this version ships",
+    "show": "show a model, how it was trained and evaluated, and how it did live",
     "publish": "check a model's folder and copy it into the registry",
-    "promote": "make a model current; a running daemon changes to it between two bars",
-    "rollback": "make the model before the current one current again",
+    "promote": "make a model current; a running daemon switches to it between two bars",
+    "rollback": "make the previous model current again",
     "shadow": "let a model trade beside the current one, on an account of its own",
-    "unshadow": "end a shadow; its account stays in the ledger",
+    "unshadow": "stop a shadow; its account stays in the ledger",
 }
 
 

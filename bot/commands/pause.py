@@ -11,8 +11,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `pause`."""
     add_pause_arguments(parser)
     parser.epilog = (
-        "A running daemon notices within seconds. It goes on observing each bar, writes it with the reason `paused`,\n"
-        "and trades on none until `hourhand resume`. Where no daemon runs, the next one begins paused.\n\n"
+        "A running daemon notices within seconds. It continues to observe each bar and writes it with the reason\n"
+        "`paused`, but does not trade until `hourhand resume`. If no daemon is running, the next one starts paused.\n\n"
         "example: hourhand pause\n         hourhand pause --account cautious"
     )
 

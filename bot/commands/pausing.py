@@ -17,7 +17,7 @@ def add_pause_arguments(parser: ArgumentParser) -> None:
     """`--config`, `--json`, `--account`."""
     add_config(parser)
     add_json(parser)
-    parser.add_argument("--account", metavar="NAME", help="this account alone (default: all of them)")
+    parser.add_argument("--account", metavar="NAME", help="only this account (default: all accounts)")
 
 
 def accounts_meant(parsed_args: Namespace, settings: Settings) -> list[str]:
@@ -29,7 +29,7 @@ def accounts_meant(parsed_args: Namespace, settings: Settings) -> list[str]:
     if parsed_args.account is None:
         return known
     if parsed_args.account not in known:
-        raise UsageError(f"--account {parsed_args.account}: there is no such account; there are {', '.join(known)}")
+        raise UsageError(f"--account {parsed_args.account}: no such account; the accounts are {', '.join(known)}")
     return [parsed_args.account]
 
 
@@ -55,6 +55,6 @@ def print_paused(paused: Mapping[str, float], *, as_json: bool) -> None:
         print_result({"paused": dict(paused)}, as_json=True)
     elif paused:
         for account, since in paused.items():
-            print(f"account {account} is paused, asked for at {utc(since)}")
+            print(f"account {account} is paused, requested at {utc(since)}")
     else:
         print("no account is paused")

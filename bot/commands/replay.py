@@ -26,10 +26,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--ledger", metavar="URL", required=True, help="where to write: sqlite:///replay.sqlite")
     add_market(parser)
-    parser.add_argument("--warmup", type=int, default=0, metavar="N", help="the first N only warm the policy up")
+    parser.add_argument("--warmup", type=int, default=0, metavar="N", help="warm the policy up on the first N (0)")
     parser.epilog = (
-        "Decides every candle as the daemon would have: with the same candles, warm-up, model and seed the rows are\n"
-        "those of `hourhand run`, bit for bit. A ledger that has some of them is continued.\n\n"
+        "Decides every candle as the daemon would have: with the same candles, warm-up, model and seed the rows equal\n"
+        "those of `hourhand run`, bit for bit. A ledger that already has some of the candles is continued.\n\n"
         "example: hourhand replay --candles candles.csv --warmup 500 --ledger sqlite:///replay.sqlite"
     )
 
@@ -55,7 +55,7 @@ def call(parsed_args: Namespace) -> int:
     every, _ = read_settings(parsed_args)
     settings = market_settings(parsed_args, every)
     if parsed_args.warmup < 0:
-        raise UsageError("--warmup is a number of candles, 0 or more")
+        raise UsageError("--warmup must be a number of candles, 0 or more")
     model = named_model(parsed_args.model or settings.policy.model)
     require_timeframe(model, settings)
     candles = read_candles(parsed_args.candles, settings.bar)

@@ -18,12 +18,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of `report`."""
     add_config(parser)
     add_json(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; overwritten if there")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page; overwrites an old one")
     add_accounts(parser)
     add_market(parser)
     parser.epilog = (
-        "One file that needs nothing else: value against holding and the constant mix, price with the trades on it,\n"
-        "share in coins, drawdown, probabilities, costs, months, models and events; several accounts side by side.\n\n"
+        "Writes one self-contained file: value against holding and the constant mix, price with the trades, share in\n"
+        "coins, drawdown, probabilities, costs, months, models and events, for several accounts side by side.\n\n"
         "example: hourhand report --out report.html"
     )
 

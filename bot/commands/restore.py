@@ -13,9 +13,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("file", type=Path, metavar="FILE", help="a file that `hourhand backup` made")
     parser.epilog = (
-        "Stop the daemon first. The backup is verified before anything changes, and the ledger that was there is kept\n"
-        "beside it under a name with the time. Do not copy a backup over a ledger by hand: SQLite would replay the\n"
-        "old ledger's -wal file onto it.\n\nexample: hourhand restore ledger-2026-01-31.sqlite"
+        "Stop the daemon first. The backup is verified before anything changes. The previous ledger is kept beside\n"
+        "the restored one, under a name with the time. Do not copy a backup over a ledger by hand: SQLite would\n"
+        "replay the old ledger's -wal file onto it.\n\nexample: hourhand restore ledger-2026-01-31.sqlite"
     )
 
 

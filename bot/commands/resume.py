@@ -11,7 +11,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `resume`."""
     add_pause_arguments(parser)
     parser.epilog = (
-        "The end of `hourhand pause`: the next bar is traded on again.\n\n"
+        "Ends `hourhand pause`: the next bar is traded on again.\n\n"
         "example: hourhand resume\n         hourhand resume --account cautious"
     )
 

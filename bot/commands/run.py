@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `run`."""
     add_config(parser)
     add_json(parser)
-    parser.add_argument("--once", action="store_true", help="one poll: decide every closed candle that is not, and end")
+    parser.add_argument("--once", action="store_true", help="one poll: decide every undecided closed candle, then exit")
     add_log_options(parser)
     parser.epilog = "example: hourhand run --config config/bot.toml\n         hourhand run --once --json"
 

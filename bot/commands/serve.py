@@ -21,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="on this port (default: serve.port)")
     add_log_options(parser)
     parser.epilog = (
-        "A page to leave open, and an API for scripts, from the ledger alone: start and stop it as you like, the\n"
-        "daemon does not notice. Promote, roll back, pause and resume need the token of HOURHAND_SERVE__TOKEN.\n\n"
+        "A page to leave open, and an API for scripts. It only reads the ledger, so starting and stopping it does not\n"
+        "affect the daemon. Promote, roll back, pause and resume need the token in HOURHAND_SERVE__TOKEN.\n\n"
         "example: hourhand serve          then open http://127.0.0.1:8420/; the API is at /api/v1/docs"
     )
 

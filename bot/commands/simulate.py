@@ -37,7 +37,7 @@ example:
   hourhand simulate --markets 5 --run
   hourhand simulate --seed 7 --bars 2000 --speed 3600
 
-While it runs, a fault is switched on and off over HTTP:
+While it runs, switch a fault on and off over HTTP:
   curl -X POST 'http://127.0.0.1:PORT{CONTROL}?name=html&on=all&seconds=5'
   curl -X POST 'http://127.0.0.1:PORT{CONTROL}'
   curl -X POST 'http://127.0.0.1:PORT{CONTROL}?name=timeout&on=all&market=ETHUSD'
@@ -49,22 +49,24 @@ faults:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `simulate`."""
-    parser.description = "An exchange on this machine that speaks enough of Bitfinex's REST for the bot, until Ctrl-C."
+    parser.description = "Serve an exchange on this machine that speaks enough of Bitfinex's REST API, until Ctrl-C."
     parser.epilog = _EPILOG
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--candles", type=Path, metavar="FILE", help="serve the candles of a file (CSV, Parquet, JSON)")
     source.add_argument("--seed", type=int, default=0, metavar="N", help="serve generated candles of this seed (0)")
     parser.add_argument("--bars", type=int, default=10_000, metavar="N", help="how many to generate (10000)")
     parser.add_argument("--timeframe", default="1h", metavar="T", help="length of a bar: 1m, 5m, ... 1d (1h)")
-    parser.add_argument("--markets", type=int, default=1, metavar="N", help="serve so many symbols, BTC/USD first (1)")
-    parser.add_argument("--port", type=int, default=0, metavar="P", help="port on 127.0.0.1 (any that is free)")
+    parser.add_argument(
+        "--markets", type=int, default=1, metavar="N", help="how many symbols to serve, BTC/USD first (1)"
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="P", help="port on 127.0.0.1 (any free one)")
     parser.add_argument("--fault", default="", metavar="NAME[@all]", help="start with a fault, on candles or on all")
     parser.add_argument("--history", type=int, default=500, metavar="N", help="candles closed at the start (500)")
     parser.add_argument(
-        "--speed", type=float, default=360.0, metavar="X", help="seconds of the exchange a second (360)"
+        "--speed", type=float, default=360.0, metavar="X", help="exchange seconds per real second (360)"
     )
     parser.add_argument(
-        "--run", action="store_true", dest="run_daemon", help="run the daemon against it, too, on a ledger of its own"
+        "--run", action="store_true", dest="run_daemon", help="also run the daemon against it, on a ledger of its own"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object: url, environment, candles, bar")
 
@@ -87,7 +89,7 @@ def call(parsed_args: argparse.Namespace) -> int:
             _announce(exchange, environment, parsed_args)
             return _trade(environment, over) if parsed_args.run_daemon else _serve(over)
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--port {parsed_args.port} cannot be served on: {error}") from error
+        raise UsageError(f"--port {parsed_args.port} cannot be used: {error}") from error
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
@@ -112,17 +114,17 @@ def _candles(parsed_args: argparse.Namespace, bar: int) -> list[Candle]:
     if bar not in TIMEFRAMES:
         raise UsageError(f"--timeframe {parsed_args.timeframe} is not one of {', '.join(TIMEFRAMES.values()).lower()}")
     if not 1 <= parsed_args.markets <= MOST_MARKETS:
-        raise UsageError(f"--markets is 1 to {MOST_MARKETS}")
+        raise UsageError(f"--markets must be 1 to {MOST_MARKETS}")
     if parsed_args.candles:
         return read_candles(parsed_args.candles, bar)
     if parsed_args.bars < 1 or parsed_args.seed < 0:
-        raise UsageError("--bars is 1 or more, and --seed 0 or more")
+        raise UsageError("--bars must be 1 or more, and --seed 0 or more")
     return generate_candles(parsed_args.bars, parsed_args.seed, bar=bar)
 
 
 def _start(candles: list[Candle], parsed_args: argparse.Namespace) -> str:
     if not 0 < parsed_args.speed < float("inf") or parsed_args.history < 0:
-        raise UsageError("--speed is more than 0, and --history 0 or more")
+        raise UsageError("--speed must be more than 0, and --history 0 or more")
     first = candles[min(parsed_args.history, len(candles) - 1)].bar_time
     return f"@{first}x{parsed_args.speed:f}@{time.time():f}"
 

@@ -17,9 +17,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
     add_account(parser)
     parser.epilog = (
-        "value is the account's, hold_value the initial holdings' at the same close; excess is the difference.\n"
-        "state is running, late (a bar is overdue), stopped, or empty (no bar yet). chain is the newest link of the\n"
-        "account's chain: keep it elsewhere, and `hourhand verify --holds LINK` finds out if bars are erased.\n\n"
+        "value is the account's value, hold_value that of the initial holdings at the same close, excess the\n"
+        "difference. state is running, late (a bar is overdue), stopped, or empty (no bar yet). chain is the newest\n"
+        "link of the account's chain: keep it elsewhere, and `hourhand verify --holds LINK` detects erased bars.\n\n"
         "example: hourhand status --json"
     )
 

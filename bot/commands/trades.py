@@ -23,7 +23,7 @@ def call(parsed_args: Namespace) -> int:
     """Print the account's fills, oldest first."""
     settings, _ = read_settings(parsed_args)
     if parsed_args.last is not None and parsed_args.last < 1:
-        raise UsageError(f"trades: --last {parsed_args.last}: ask for 1 or more")
+        raise UsageError(f"trades: --last {parsed_args.last}: give 1 or more")
     with reading_from(settings.ledger.url) as connection:
         account = account_name(connection, parsed_args, settings)
         fills = [fill for _, fill in sorted(read_fills(connection, account).items())]

@@ -15,18 +15,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `verify`."""
     add_config(parser)
     add_json(parser)
-    parser.add_argument("--ledger", metavar="URL", help="another ledger than ledger.url")
+    parser.add_argument("--ledger", metavar="URL", help="this ledger instead of ledger.url")
     parser.add_argument(
         "--holds",
         action="append",
         default=[],
         metavar="LINK",
-        help="a link of the chain that was kept elsewhere and must be in the ledger; may be repeated",
+        help="a link of the chain that you kept elsewhere and that the ledger must contain; may be repeated",
     )
     parser.epilog = (
         "Derives every observation, probability, action, fill and balance again from the stored candles, models and\n"
-        "account, and compares bit for bit, the hash chain included. Exits with 4 where anything differs, and where a\n"
-        "link of --holds is in no account's chain: then newest bars were erased. `hourhand status` prints the newest\n"
+        "account, and compares bit for bit, the hash chain included. Exits with 4 if anything differs, or if a link\n"
+        "of --holds is in no account's chain: then bars were erased or rewritten. `hourhand status` prints the newest\n"
         "link.\n\nexample: hourhand verify"
     )
 

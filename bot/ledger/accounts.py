@@ -36,7 +36,7 @@ def check_name(connection: Connection, account: str) -> None:
     """Raises UsageError where a new account cannot have the name. One that the ledger has keeps any."""
     if not _NAME.fullmatch(account) and read_terms(connection, account) is None:
         allowed = "use at most 64 of A-Z a-z 0-9 . _ @ -"
-        raise UsageError(f"settings: {account!r} is no name for a new account: {allowed}")
+        raise UsageError(f"settings: {account!r} is not a valid name for a new account: {allowed}")
 
 
 def _terms(row: Row[Any]) -> AccountTerms:

@@ -28,9 +28,9 @@ def backup(url: str, target: Path) -> None:
     """
     file = sqlite_file(parse_url(url))
     if file is None:
-        raise UsageError("backup copies SQLite ledgers; use pg_dump for PostgreSQL")
+        raise UsageError("backup copies only SQLite ledgers; use pg_dump for PostgreSQL")
     if target.exists():
-        raise UsageError(f"{target} exists: choose another name, a backup overwrites nothing")
+        raise UsageError(f"{target} exists: choose another name; a backup never overwrites a file")
     open_reader(url).close()
     copy_database(file, target)
 
@@ -44,7 +44,7 @@ def restore(backup_file: Path, url: str) -> Path | None:
     """
     target = sqlite_file(parse_url(url))
     if target is None:
-        raise UsageError("restore puts back SQLite ledgers; use pg_restore for PostgreSQL")
+        raise UsageError("restore replaces only SQLite ledgers; use pg_restore for PostgreSQL")
     backup_file = backup_file.absolute()
     if not backup_file.is_file():
         raise LedgerError(f"there is no backup {backup_file}: name a file that `hourhand backup` made")

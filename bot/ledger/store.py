@@ -100,7 +100,7 @@ def require_writable(url: str) -> None:
     try:
         folder = next(folder for folder in file.parents if folder.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise LedgerError(f"the ledger {file} cannot be made: {folder} is not a folder that can be written to")
+            raise LedgerError(f"the ledger {file} cannot be created: {folder} is not a writable folder")
     except OSError as error:
         raise file_error(file, error) from error
 
@@ -190,7 +190,7 @@ def _reader(address: URL) -> Ledger:
         return Ledger(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), name)
     file = sqlite_file(address)
     if file is None or not file.exists():
-        raise LedgerError(f"there is no ledger at {name}: `hourhand run` makes one")
+        raise LedgerError(f"there is no ledger at {name}: `hourhand run` creates one")
     # Where the folder is read-only, SQLite cannot make its shared-memory file; nobody can write there either.
     frozen = not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists()
     engine = sqlite_engine(f"{file.as_uri()}?mode=ro" + ("&immutable=1" if frozen else ""))

@@ -101,7 +101,7 @@ def _add_model(connection: Connection, model: Model, bar_time: int) -> None:
     m = tables.models.c
     known = connection.execute(select(m.weights_sha256, m.first_bar_time).where(m.model_id == model.model_id)).first()
     if known is not None and known.weights_sha256 != model.weights_sha256:
-        raise LedgerError(f"the ledger has other weights as model {model.model_id}: use another model")
+        raise LedgerError(f"the ledger has different weights for model {model.model_id}: use another model")
     if known is not None and bar_time < known.first_bar_time:  # in another account
         connection.execute(update(tables.models).where(m.model_id == model.model_id).values(first_bar_time=bar_time))
     if known is None:

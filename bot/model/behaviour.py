@@ -65,16 +65,14 @@ def require_promises(output: PolicyOutput, memory: Any) -> None:
     """Raises ModelError where the output after `memory` is not what `Policy` promises for one account."""
     probabilities = np.asarray(output.probabilities)
     if probabilities.shape != (3,) or not (probabilities >= 0).all() or abs(probabilities.sum() - 1) > 1e-6:
-        raise ModelError(
-            f"a policy's step gives probabilities that are not three, or do not add up to 1: {probabilities}"
-        )
+        raise ModelError(f"a policy's step must return three probabilities that add up to 1, not {probabilities}")
     if np.shape(output.value) != () or not np.isfinite(output.value):
-        raise ModelError(f"a policy's step gives a value that is not one finite number: {output.value}")
+        raise ModelError(f"a policy's step must return one finite number as the value, not {output.value}")
     for array in (memory, output.memory):
         if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != (memory.size,):
-            raise ModelError("a policy's memory is not a float64 array of one dimension that keeps its length")
+            raise ModelError("a policy's memory must be a one-dimensional float64 array of constant length")
         if not np.isfinite(array).all():
-            raise ModelError("a policy's memory is not finite")
+            raise ModelError("a policy's memory must be finite")
 
 
 def _candles() -> Iterator[Candle]:

@@ -59,10 +59,10 @@ def find_policy(spec: CodeManifest) -> Policy:
     else:
         rule, policy = parse_rule(spec.rule or "")
         if rule != spec.rule:
-            raise ModelError(f"the manifest has the rule {spec.rule}, which is written {rule}")
+            raise ModelError(f"the manifest has the rule {spec.rule}, which must be written {rule}")
         behaviour = behaviour_of(policy)
     if behaviour != spec.behaviour:
-        raise ModelError(f"the {kind_of(spec)} decides otherwise here than where the model was made")
+        raise ModelError(f"the {kind_of(spec)} decides differently here than where the model was made")
     return policy
 
 
@@ -74,6 +74,6 @@ def _find_installed(spec: CodeManifest, wanted: InstalledSpec) -> tuple[Policy, 
         raise ModelError(f"it needs the {kind_of(spec)}: {error}") from error
     if found.package != wanted.package:
         raise ModelError(
-            f"it needs the {kind_of(spec)}, and here a package {found.package} has the policy of that name"
+            f"it needs the {kind_of(spec)}, but here the package {found.package} has the policy of that name"
         )
     return found.policy, settled_behaviour(found)

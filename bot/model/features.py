@@ -108,7 +108,7 @@ _ALL: Final = {features.name: features for features in (ARTICLE, RETURNS, SLOW_R
 def get_features(name: str) -> Features:
     """The features of that name. Raises ModelError where there are none."""
     if name not in _ALL:
-        raise ModelError(f"features {name!r} are not known here; known are {', '.join(_ALL)}")
+        raise ModelError(f"the features {name!r} are not known; the known ones are {', '.join(_ALL)}")
     return _ALL[name]
 
 

@@ -66,4 +66,4 @@ def replace_manifest(model: Model, folder: Path) -> None:
     try:
         write_whole(folder / MANIFEST, model.manifest.encode())
     except OSError as error:
-        raise ModelError(f"{folder / MANIFEST} could not be written: {error}; the one before stays") from error
+        raise ModelError(f"{folder / MANIFEST} could not be written: {error}; the previous one stays") from error

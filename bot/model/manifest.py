@@ -167,13 +167,13 @@ def parse_model(weights: bytes, manifest: str) -> Model:
     tensors = _tensors(weights)
     if isinstance(spec, CodeManifest):
         if tensors:
-            raise ModelError(f"{WEIGHTS} has weights, and a policy that is code has none")
+            raise ModelError(f"{WEIGHTS} has weights, but a policy that is code has none")
         policy, deciding = find_policy(spec), deciding_part(spec)
     else:
         policy, deciding = _network(spec, tensors)
     model_id = _identity(deciding, tensors)
     if model_id != spec.model_id:
-        raise ModelError(f"{MANIFEST} says model_id {spec.model_id}, but what it describes makes {model_id}")
+        raise ModelError(f"{MANIFEST} says model_id {spec.model_id}, but its content gives {model_id}")
     return Model(model_id, policy, weights, spec.weights_sha256, manifest)
 
 
@@ -211,7 +211,7 @@ def _decode(manifest: str) -> AnyManifest:
         kind = msgspec.json.decode(manifest, type=_Kind)
         given = [part is not None for part in (kind.rule, kind.policy, kind.members)]
         if kind.format == 1 and kind.members is not None:
-            raise ModelError(f"{MANIFEST} has format 1, one network, and yet members")
+            raise ModelError(f"{MANIFEST} has format 1, which is a single network, but lists members")
         if kind.format == 1 or (kind.format == 2 and given == [False, False, True]):
             return msgspec.json.decode(manifest, type=Manifest)
         if kind.format == 2 and sum(given[:2]) == 1 and not given[2]:
@@ -252,7 +252,7 @@ def _network_deciding(network: NetworkSpec, features: FeaturesSpec, members: int
 def _network(spec: Manifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy, dict[str, Any]]:
     features = feature_sets.get_features(spec.features.name)
     if spec.features.sha256 != feature_sets.fingerprint(features.name):
-        raise ModelError(f"the features {features.name!r} compute something else here than where the model was made")
+        raise ModelError(f"the features {features.name!r} compute different values here than where the model was made")
     if not (1 <= spec.network.fc1 <= 4096 and 1 <= spec.network.lstm <= 4096):
         raise ModelError(f"{MANIFEST} has a network with layers of {spec.network.fc1} and {spec.network.lstm}")
     sizes = _sizes(spec.network, features)
@@ -261,7 +261,7 @@ def _network(spec: Manifest, tensors: Mapping[str, np.ndarray]) -> tuple[Policy,
     elif 1 <= spec.members <= _MOST_MEMBERS:
         prefixes = tuple(f"{n}/" for n in range(spec.members))
     else:
-        raise ModelError(f"{MANIFEST} has {spec.members} members, and a model has 1 to {_MOST_MEMBERS}")
+        raise ModelError(f"{MANIFEST} has {spec.members} members, but a model has 1 to {_MOST_MEMBERS}")
     _check_tensors(tensors, {prefix + name: shape for prefix in prefixes for name, shape in sizes.shapes().items()})
     networks = tuple(
         Network.from_weights(sizes, {name: tensors[prefix + name] for name in sizes.shapes()}) for prefix in prefixes

@@ -69,7 +69,7 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         whole.write_whole(path, content + b"\n")
     except OSError as error:
-        raise ModelError(f"{path} could not be written: {error}; the one before stays") from error
+        raise ModelError(f"{path} could not be written: {error}; the previous one stays") from error
 
 
 def save_published(model: Model, folder: Path) -> None:

@@ -41,7 +41,7 @@ def named_model(name: str) -> Model:
 def require_registry(name: str) -> Path:
     """The registry's pointer, from `policy.model`. Raises UsageError where that is no path."""
     if not is_path(name):
-        raise UsageError(f"policy.model is {name}: a registry needs a pointer there, as models/current")
+        raise UsageError(f"policy.model is {name}: a registry needs a pointer there, such as models/current")
     return Path(name)
 
 
@@ -210,7 +210,7 @@ def _without(shadows: tuple[str, ...], model_id: str) -> tuple[str, ...]:
 
 def _change(pointer: Path, change: Callable[[Pointer | None], Pointer]) -> Pointer:
     if pointer.is_dir() and not pointer.is_symlink():
-        raise UsageError(f"policy.model: {pointer} is a model's folder; a registry needs a pointer, as models/current")
+        raise UsageError(f"policy.model: {pointer} is a model's folder; name a pointer, such as models/current")
     with locked(pointer):
         changed = change(read_pointer(pointer) if pointer.is_file() else None)
         write(pointer, changed)

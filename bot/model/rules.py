@@ -45,7 +45,7 @@ def parse_rule(text: str) -> tuple[str, Policy]:
     """
     name, _, query = text.partition("?")
     if name not in RULES:
-        raise ModelError(f"there is no rule {name!r}; there are {', '.join(RULES)}")
+        raise ModelError(f"there is no rule {name!r}; the rules are {', '.join(RULES)}")
     rule = RULES[name]
     values = {key: parameter.default for key, parameter in rule.parameters.items()}
     for key, value in _given(name, query):
@@ -68,7 +68,7 @@ def _given(name: str, query: str) -> list[tuple[str, str]]:
     keys = [key for key, _ in given]
     for key in keys:
         if keys.count(key) > 1:
-            raise ModelError(f"the rule {name} has its parameter {key} twice")
+            raise ModelError(f"the rule {name} sets {key} twice")
     return given
 
 
@@ -78,9 +78,9 @@ def _number(name: str, key: str, text: str, parameter: Parameter) -> float | int
         number: float | int = kind(text)
     except ValueError as error:
         what = "a whole number" if kind is int else "a number"
-        raise ModelError(f"the rule {name}: {key} is {what}, not {text!r}") from error
+        raise ModelError(f"the rule {name}: {key} must be {what}, not {text!r}") from error
     if not (isfinite(number) and parameter.lowest <= number <= parameter.highest):
         raise ModelError(
-            f"the rule {name}: {key} is from {parameter.lowest:g} to {parameter.highest:g}, and {text} is not"
+            f"the rule {name}: {key} must be from {parameter.lowest:g} to {parameter.highest:g}, not {text}"
         )
     return number

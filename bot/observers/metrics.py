@@ -153,7 +153,7 @@ class Metrics:
 def serve(metrics: Metrics, address: str, port: int) -> ThreadingHTTPServer:
     """Answer /metrics and /healthz (200 healthy, 503 not, the sentence in either) at `address`, in threads of its own.
 
-    Raises OSError where that cannot be listened on.
+    Raises OSError if it cannot listen there.
     """
 
     def page(path: str) -> tuple[HTTPStatus, str, bytes]:

@@ -30,7 +30,7 @@ def make_observers(settings: Settings, clock: Clock, *, stays: bool) -> Observer
         try:
             serve(metrics, settings.health.address, settings.health.port)
         except OSError as error:
-            log.warning("metrics_off", error=f"health.port {settings.health.port} cannot be listened on: {error}")
+            log.warning("metrics_off", error=f"cannot listen on health.port {settings.health.port}: {error}")
         else:
             observers.append(metrics)
     if listening():

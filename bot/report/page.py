@@ -50,27 +50,26 @@ _SHOWN_KINDS: Final = (
     "exchange_error",
 )
 _DEFINITIONS: Final = {
-    "Value": "balance plus coins at the close of the bar, after its action; the first point of a chart is before it.",
+    "Value": "balance plus coins at the close of the bar, after its action; a chart's first point is before it.",
     "Holding": "the initial balance and coins, never touched, at the same closes.",
-    "Constant mix": "starts with the same value and is brought back every hour, free of cost, to the account's own "
-    "mean share in coins. Only what beats it is timing; what merely beats holding may be luck with the share held.",
-    "Return": "last value over first, less 1, over the span shown; not annualised. Ahead of holding, or of the mix: "
-    "the account's value over theirs, less 1, both from the same start.",
-    "Log return": "the natural logarithm of last value over first; over hold and over mix are differences of two such.",
+    "Constant mix": "starts with the same value and is rebalanced every hour, free of cost, to the account's own mean "
+    "share in coins. Only what beats it is timing; what merely beats holding may be luck with the share held.",
+    "Return": "last value over first, minus 1, over the span shown; not annualised. Ahead of holding, or of the mix: "
+    "the account's value over theirs, minus 1, both from the same start.",
+    "Log return": "the natural logarithm of last value over first; over hold and over mix are differences of two.",
     "Sharpe ratio": "mean over standard deviation of the bars' simple returns, annualised with 365 days; no risk-free "
     "rate.",
-    "Best and worst trade": "of the sales: what one brought over the average price of the coins sold, commission taken "
-    "off.",
-    "Drawdown": "how far a value lies below the highest before it, as a part of that.",
-    "Share in coins": "coins at the close, as a part of the value, after the action; exposure is its mean.",
+    "Best and worst trade": "of the sales, by their profit over the average price of the coins sold, after commission.",
+    "Drawdown": "how far a value lies below the highest previous value, as a fraction of that.",
+    "Share in coins": "coins at the close, as a fraction of the value, after the action; exposure is its mean.",
     "Turnover": "value bought and sold as a multiple of the account's value, summed over the bars.",
-    "Commission, slippage": "what the trades paid to the exchange, and how much worse than the bar's close their fills "
-    "were (negative: better), in quote currency.",
-    "Probabilities": "what the policy gave to hold, buy and sell, means of short stretches of time.",
-    "In sample": "bars among the candles that the model learned from: what it did there does not show how it does on "
+    "Commission, slippage": "what the trades paid to the exchange, and how much worse their fills were than the bar's "
+    "close (negative: better), in quote currency.",
+    "Probabilities": "the policy's probabilities of hold, buy and sell, averaged over short stretches of time.",
+    "In sample": "bars among the candles that the model learned from: its result there does not show how it does on "
     "new ones.",
     "Not traded on": "hours that the exchange did not have (synthetic), that came too late (missed, clock), or in a "
-    "pause: the policy sees them, the account does nothing.",
+    "pause: the policy observes them, the account does nothing.",
 }
 
 
@@ -184,7 +183,7 @@ def _charts(history: AccountHistory) -> str:
         render("Value", f"In {quote}", Panel([*values, mixes], short, height=300)),
         render(
             "Ahead of holding and of the constant mix",
-            "The account's value over theirs, less 1; below zero it is behind",
+            "The account's value over theirs, minus 1; below zero it is behind",
             ahead_panel(history.values, history.holds, mixed),
         ),
         render(

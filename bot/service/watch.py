@@ -73,7 +73,7 @@ class FeedWatch:
             self.note("suspect", bar_time=suspect.bar_time, candle=list(suspect[1:6]), at=self.clock.now())
         self._suspect = suspect
         if suspect is not None and not has_accounts:
-            raise ExchangeError("the newest candle is not confirmed yet, and a new account begins at no other")
+            raise ExchangeError("the newest candle is not confirmed yet, and a new account begins only there")
 
     def check_revisions(self, ledger: Ledger, revisions: Sequence[tuple[Candle, Candle]]) -> None:
         """Record candles that the exchange has changed since they were stored, each version once."""

@@ -69,7 +69,7 @@ def _anchored_url(url: str, folder: Path) -> str:
     old, new = Path(unquote(file)).absolute(), folder / unquote(file)
     if old.exists() and not new.exists():
         raise UsageError(
-            f"ledger.url counts from the folder of the settings, where there is no {new}, and a ledger lies at {old}: "
-            "move it there, or set ledger.url to the whole path"
+            f"ledger.url is relative to the settings' folder, where there is no {new}, but there is a ledger at {old}: "
+            "move it there, or set ledger.url to an absolute path"
         )
     return f"{_SQLITE}{str(folder).replace('%', '%25').replace('?', '%3F')}/{file}"

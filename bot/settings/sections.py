@@ -49,10 +49,10 @@ class RuleSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccountSettings(RuleSettings, frozen=True, forbid_unknown_fields=True):
-    """`[account]`: what is traded with, fixed when the account's first row is written.
+    """`[account]`: the terms of the account, fixed when the account's first row is written.
 
-    With `initial_share` the account begins with a worth of `initial_balance`, of which that share is in coins at the
-    close of its first bar; `initial_stocks` then counts for nothing.
+    With `initial_share` the account starts with a value of `initial_balance`, with that share of it in coins at the
+    close of its first bar; `initial_stocks` is then ignored.
     """
 
     name: Text = "main"
@@ -72,7 +72,7 @@ class PolicySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScheduleSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[schedule]`: when a candle is asked for and until when it is traded on."""
+    """`[schedule]`: when candles are fetched, and until when they are traded on."""
 
     poll_delay_seconds: Seconds = 20.0
     max_decision_delay_seconds: Seconds = 900.0
@@ -94,7 +94,7 @@ class HealthSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NotifySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[notify]`: where notifications go, and how often at most."""
+    """`[notify]`: where notifications go, and how often."""
 
     urls: str = ""
     ping_url: Annotated[str, Meta(pattern=r"^$|^https?://\S+$")] = ""
@@ -104,8 +104,8 @@ class NotifySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServeSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[serve]`: the page and the API of `hourhand serve`. `token` opens what changes something; `hosts` are further
-    names, apart by spaces, under which the page may be asked for.
+    """`[serve]`: the page and the API of `hourhand serve`. Changes need `token`; `hosts` are further host names,
+    separated by spaces, under which the page may be requested.
     """
 
     address: Text = "127.0.0.1"
@@ -129,7 +129,7 @@ class RefreshSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Challenger(Struct, frozen=True, forbid_unknown_fields=True):
     """One of `[[challengers]]`: a model that trades the same candles on an account of its own, on each of `markets`
-    (names of markets' accounts; none: the first market).
+    (by the names of their accounts; default: the first market).
     """
 
     name: Text
@@ -139,7 +139,7 @@ class Challenger(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MarketSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """One of `[[markets]]`: a further market. What it leaves out is as in `[exchange]`, `[account]` and `[policy]`."""
+    """One of `[[markets]]`: a further market. It inherits what it omits from `[exchange]`, `[account]`, `[policy]`."""
 
     name: Text
     exchange: Text | None = None

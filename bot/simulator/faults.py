@@ -44,9 +44,9 @@ def read_fault(text: str) -> Fault:
     """A fault as it is written on the command line: NAME or NAME@all. Raises UsageError for any other."""
     name, _, on = text.partition("@")
     if name not in FAULTS:
-        raise UsageError(f"there is no fault {name!r}; there are {', '.join(sorted(FAULTS))}")
+        raise UsageError(f"there is no fault {name!r}; the faults are {', '.join(sorted(FAULTS))}")
     if on not in {"", "candles", "all"}:
-        raise UsageError(f"a fault is on candles or on all, not on {on!r}: write {name}@all")
+        raise UsageError(f"a fault must be on candles or on all, not on {on!r}: write {name}@all")
     return Fault(name, "all" if on == "all" else "candles")
 
 

@@ -92,7 +92,7 @@ class LoopbackExchange:
     @fault.setter
     def fault(self, fault: Fault | None) -> None:
         if fault and fault.name not in faults.FAULTS:
-            raise UsageError(f"there is no fault {fault.name!r}; there are {', '.join(sorted(faults.FAULTS))}")
+            raise UsageError(f"there is no fault {fault.name!r}; the faults are {', '.join(sorted(faults.FAULTS))}")
         with self._lock:
             was, self._fault = self._fault, fault
             if fault == OUTAGE != was:
@@ -249,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = faults.read_fault(f"{query['name']}@{query.get('on', '')}") if query.get("name") else None
             seconds = float(query.get("seconds", 0))
             if fault == OUTAGE and not seconds > 0:
-                raise UsageError("an exchange that refuses connections cannot be told to stop: give seconds, too")
+                raise UsageError("an exchange that refuses connections cannot be told to stop: give seconds as well")
         except (UsageError, ValueError) as error:
             self._send(Reply(400, json.dumps({"message": str(error)}).encode()))
             return

@@ -133,7 +133,7 @@ class Trader:
         output = self.observe(state, candle)
         p_hold, p_buy, p_sell = (round(p, DECIMALS) for p in output.probabilities.tolist())
         if not isfinite(p_hold + p_buy + p_sell + float(output.value)):
-            raise ExchangeError(f"model {self.model.model_id} has no finite answer to the candle of {candle.bar_time}")
+            raise ExchangeError(f"model {self.model.model_id} gives no finite output for candle {candle.bar_time}")
         chance = draw(self.terms.seed, self.terms.name, candle.bar_time)
         action = choose(p_hold, p_buy, p_sell, chance, self.mode) if reason == POLICY else HOLD
         terms = self.terms

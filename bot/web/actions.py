@@ -29,7 +29,7 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
     settings, clock = figures.settings, figures.clock
     router = APIRouter(prefix="/api/v1", responses=_REFUSED, dependencies=[Depends(token)])
 
-    @router.post("/models/rollback", response_model=schemas.Pointer, summary="Make the model before current again")
+    @router.post("/models/rollback", response_model=schemas.Pointer, summary="Make the previous model current again")
     def rollback() -> Response:
         with refused_with(409):
             changed = registry.rollback(registry.require_registry(settings.policy.model), clock.now())
@@ -48,7 +48,7 @@ def action_routes(figures: Figures, token: Token) -> APIRouter:
         log.info("promoted", model_id=changed.model_id)
         return encoded(changed.summary())
 
-    @router.post("/accounts/{name:path}/pause", response_model=schemas.Paused, summary="Observe, and trade no more")
+    @router.post("/accounts/{name:path}/pause", response_model=schemas.Paused, summary="Observe without trading")
     def pause(name: Name) -> Response:
         _require_account(figures, name)
         paused = ask_to_pause(settings, [name], clock.now())

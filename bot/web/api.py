@@ -28,15 +28,15 @@ _NONE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 Name = Annotated[str, Path(max_length=200, description="An account's name.")]
-From = Annotated[int, Query(alias="from", ge=0, le=LATEST, description="First time, Unix seconds, included.")]
-To = Annotated[int, Query(alias="to", ge=0, le=LATEST, description="Last time, Unix seconds, not included.")]
-Limit = Annotated[int, Query(ge=1, le=5_000, description="How many rows at most.")]
-Cursor = Annotated[int | None, Query(ge=0, le=LATEST, description="`next` of the page before.")]
-Order = Annotated[str, Query(pattern="^(asc|desc)$", description="asc: the oldest first; desc: the newest first.")]
+From = Annotated[int, Query(alias="from", ge=0, le=LATEST, description="Start time, Unix seconds, inclusive.")]
+To = Annotated[int, Query(alias="to", ge=0, le=LATEST, description="End time, Unix seconds, exclusive.")]
+Limit = Annotated[int, Query(ge=1, le=5_000, description="Maximum number of rows.")]
+Cursor = Annotated[int | None, Query(ge=0, le=LATEST, description="`next` of the previous page.")]
+Order = Annotated[str, Query(pattern="^(asc|desc)$", description="asc: oldest first; desc: newest first.")]
 Accounts = Annotated[
-    str, Query(max_length=2_000, description="Accounts, apart by commas; all on the main account's market if left out.")
+    str, Query(max_length=2_000, description="Accounts, separated by commas; default: all on the main market.")
 ]
-Points = Annotated[int, Query(ge=20, le=5_000, description="How many points at most.")]
+Points = Annotated[int, Query(ge=20, le=5_000, description="Maximum number of points.")]
 
 
 async def _asked(
@@ -55,7 +55,7 @@ def encoded(value: object) -> Response:
 
 
 def chosen(accounts: str) -> list[str]:
-    """The names in a list apart by commas."""
+    """The names in a list separated by commas."""
     return [name for name in accounts.split(",") if name]
 
 
@@ -150,7 +150,7 @@ def _ledger_routes(router: APIRouter, figures: Figures) -> None:
     @router.get("/candles", response_model=schemas.Candles, responses=_NONE, summary="The stored candles")
     def candles(
         span: Asked,
-        market: Annotated[str, Query(max_length=200, description="As `market` of an account; the first one's.")] = "",
+        market: Annotated[str, Query(max_length=200, description="An account's `market`; default: the first.")] = "",
     ) -> Response:
         with source.reading() as connection:
             known = [terms.market for terms in read_all_terms(connection)]
@@ -165,7 +165,7 @@ def _ledger_routes(router: APIRouter, figures: Figures) -> None:
     @router.get("/events", response_model=schemas.Events, summary="What happened")
     def events(
         span: Asked,
-        kind: Annotated[str | None, Query(max_length=100, description="Events of this kind alone.")] = None,
+        kind: Annotated[str | None, Query(max_length=100, description="Only events of this kind.")] = None,
     ) -> Response:
         with source.reading() as connection:
             rows = pages.page_of_events(connection, kind, span)

@@ -27,8 +27,8 @@ from bot.web.source import NotReadyError, Source
 from bot.web.watch import Watch
 
 _ABOUT = (
-    "What the ledger has, read beside the daemon. Times are in Unix seconds, `bar_time` is the open time of a bar, and "
-    "`time` is the same in UTC. Reading needs no token; what changes something needs `Authorization: Bearer TOKEN`."
+    "The content of the ledger, read beside the daemon. Times are Unix seconds, `bar_time` is the open time of a bar, "
+    "and `time` is the same as text in UTC. Reading needs no token; changes need `Authorization: Bearer TOKEN`."
 )
 log = structlog.get_logger()
 

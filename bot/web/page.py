@@ -145,7 +145,7 @@ def _waiting(sentence: str, *, problem: bool = True) -> str:
     body = (
         '<header class="top"><h1>hourhand</h1><p id="connection" role="status">connecting</p></header>'
         f'<main><section class="waiting"><h2>{what}</h2><p id="waiting">{escape(sentence)}</p>'
-        "<p class='soft'>This page goes on by itself as soon as it can.</p></section></main>"
+        "<p class='soft'>This page continues by itself as soon as it can.</p></section></main>"
     )
     return document("hourhand", body, scripts=("page.js",), attributes='data-waiting=""')
 

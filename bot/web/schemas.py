@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-_CURSOR = Field(description="Give it as `cursor` to have the next page; null on the last one.")
+_CURSOR = Field(description="Pass it as `cursor` to get the next page; null on the last one.")
 
 
 class Problem(BaseModel):
@@ -24,7 +24,7 @@ class Account(BaseModel):
     balance: float | None
     stocks: float | None
     value: float | None
-    hold_value: float | None = Field(description="Worth of the initial holdings at the same close.")
+    hold_value: float | None = Field(description="Value of the initial holdings at the same close.")
     excess: float | None = Field(description="value - hold_value.")
     stocks_pct: float | None = Field(description="Percent of the value that is in coins.")
     bars: int
@@ -34,7 +34,7 @@ class Account(BaseModel):
     practice: bool | None = Field(description="Whether the ledger was made on a simulated clock.")
     lag_seconds: float | None = Field(description="Since the close of the newest decided bar.")
     state: str = Field(description="running, late, stopped or empty.")
-    paused: bool = Field(description="Whether a pause is asked for.")
+    paused: bool = Field(description="Whether the account is paused.")
     next_bar_due: float | None = Field(description="When the next bar is to be decided.")
 
 
@@ -83,8 +83,8 @@ class Fill(BaseModel):
     amount: float = Field(description="Coins.")
     cost: float = Field(description="In quote currency.")
     commission: float
-    share: float = Field(description="Of the account's value that was moved, 0 to 1.")
-    profit: float | None = Field(description="Of a sale against the average price of the coins sold, after commission.")
+    share: float = Field(description="Traded share of the account's value, 0 to 1.")
+    profit: float | None = Field(description="Of a sale, over the average price of the coins sold, after commission.")
 
 
 class Fills(BaseModel):
@@ -111,7 +111,7 @@ class Equity(BaseModel):
     """The account's course, thinned without losing a peak."""
 
     account: str
-    bars: int = Field(description="How many bars the points stand for.")
+    bars: int = Field(description="How many bars the points represent.")
     equity: list[EquityPoint]
 
 

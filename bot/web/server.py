@@ -31,7 +31,7 @@ def check_address(serve: ServeSettings) -> None:
 def serve(settings: Settings, clock: Clock) -> None:
     """Serve the page and the API until the process is asked to end.
 
-    Raises UsageError where the address or port cannot be listened on, or needs a token.
+    Raises UsageError if it cannot listen on the address or port, or if the address needs a token.
     """
     check_address(settings.serve)
     parse_url(settings.ledger.url)
@@ -40,7 +40,7 @@ def serve(settings: Settings, clock: Clock) -> None:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server((address, port), family=found[0], backlog=128)
     except OSError as error:
-        raise UsageError(f"serve: {address}, port {port}, cannot be listened on: {error.strerror or error}") from error
+        raise UsageError(f"serve: cannot listen on {address}, port {port}: {error.strerror or error}") from error
     config = uvicorn.Config(
         lambda: create_app(settings, clock, lambda: server.should_exit),
         factory=True,

@@ -94,7 +94,7 @@ def test_a_password_with_spaces_in_a_database_address() -> None:
         "metrics at http://127.0.0.1:9090/metrics",
         "no candles of bitfinex:BTC/USD:1h since 2020-01-01T00:00:00Z",
         "settings: exchange.timeframe: '1w' is none",
-        "there is no ledger at postgresql://host:5432/db: `hourhand run` makes one",
+        "there is no ledger at postgresql://host:5432/db: `hourhand run` creates one",
         "",
     ],
 )

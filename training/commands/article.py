@@ -19,9 +19,9 @@ from training.evaluation import Span, span_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `article`."""
     parser.description = (
-        "Train the article's network by its loop on its window, and draw its five charts: the market, the profit per\n"
-        "episode, the trained policy's account, its share in coins against the price, and the same on the candles\n"
-        "after the window. The figures behind them are written beside them."
+        "Train the article's network with the article's loop on its window, and draw its five charts: the market, the\n"
+        "profit per episode, the trained policy's account, its share in coins against the price, and the same on the\n"
+        "candles after the window. The figures behind the charts are written beside them."
     )
     parser.epilog = "example: hourhand-train article --candles btcusd.parquet --out article"
     parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(parsed_args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     if parsed_args.episodes < 1 or not 0 <= parsed_args.seed < 2**63:
-        raise UsageError("--episodes is 1 or more, --seed 0 or more")
+        raise UsageError("--episodes must be 1 or more, --seed 0 or more")
     if (parsed_args.out / "model").exists():
         raise UsageError(f"{parsed_args.out} holds an experiment already: choose another --out")
     candles, origin = read_file(parsed_args.candles)

@@ -15,12 +15,12 @@ from training.learner import load_training_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bounds`."""
     parser.description = """\
-Train by the default settings on markets whose truth is known, and look at the hours after: real hours in random order,
-where there is nothing to find; regimes that the volume shows; slow trends; jumps that are announced a day earlier. Each
-has 45,000 hours or as many as the file, of which the last 12,000 are held out. Timing and cost are a year's; `found` is
-the timing as a part of that of an account that knows the truth and buys or sells every hour."""
+Train with the default settings on synthetic markets with a known answer, and evaluate on the hours after: real hours in
+random order, where there is nothing to find; regimes that the volume reveals; slow trends; jumps that are announced a
+day earlier. Each market has 45,000 hours, or as many as the file, of which the last 12,000 are held out. Timing and
+cost are annual; `found` is the timing as a share of that of an account that knows the answer and trades every hour."""
     parser.epilog = "example: hourhand-train bounds --candles btcusd.parquet --draws 3"
-    parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="the real hours that are shuffled")
+    parser.add_argument("--candles", type=Path, required=True, metavar="FILE", help="the real hours to shuffle")
     parser.add_argument("--draws", type=whole_number(1), default=3, metavar="N", help="markets of each kind (3)")
     parser.add_argument(
         "--threads", type=whole_number(1), default=1, metavar="N", help="networks trained side by side (1)"

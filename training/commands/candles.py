@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Describe a file of candles: span, gaps, bars without volume, extremes."
     parser.epilog = "example: hourhand-train candles btcusd_1h.parquet --json"
     parser.add_argument("file", type=Path, metavar="FILE", help="CSV, csv.gz, Parquet or JSON")
-    parser.add_argument("--timeframe", default="", help="where the file does not say (1h)")
+    parser.add_argument("--timeframe", default="", help="if the file does not say (1h)")
     add_json(parser)
 
 

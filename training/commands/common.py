@@ -19,10 +19,10 @@ def add_candles(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="FILE",
-        help="CSV, csv.gz, Parquet or JSON; several files or patterns are several markets",
+        help="CSV, csv.gz, Parquet or JSON; give several files or patterns for several markets",
     )
     parser.add_argument(
-        "--same-coin", action="store_true", help="count every file of a coin, where an hour of a coin counts once"
+        "--same-coin", action="store_true", help="use every file in full (default: each hour of a coin counts once)"
     )
 
 

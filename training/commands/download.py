@@ -17,17 +17,17 @@ from training.data import ENDINGS, Origin, check_ending, describe, download_cand
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `download`."""
     parser.description = (
-        "Fetch closed candles of any exchange that ccxt knows, page by page. Started again with the same file,\n"
-        "it continues after the last candle there."
+        "Fetch closed candles of any exchange that ccxt supports, page by page. Started again with the same file,\n"
+        "it continues after the last candle in it."
     )
     parser.epilog = (
         "example: hourhand-train download --exchange bitfinex --symbol BTC/USD --since 2018-01-01 --out btcusd.parquet"
     )
-    parser.add_argument("--exchange", metavar="ID", help="ccxt's name of the exchange (that of the settings)")
-    parser.add_argument("--symbol", metavar="S", help="for example BTC/USD (that of the settings)")
-    parser.add_argument("--timeframe", metavar="T", help="for example 1h (that of the settings)")
+    parser.add_argument("--exchange", metavar="ID", help="ccxt's name of the exchange (as in the settings)")
+    parser.add_argument("--symbol", metavar="S", help="for example BTC/USD (as in the settings)")
+    parser.add_argument("--timeframe", metavar="T", help="for example 1h (as in the settings)")
     parser.add_argument("--since", type=utc_date, required=True, metavar="DATE", help="first bar, UTC")
-    parser.add_argument("--until", type=utc_date, metavar="DATE", help="bar after the last, UTC (as late as there are)")
+    parser.add_argument("--until", type=utc_date, metavar="DATE", help="end, exclusive, UTC (the newest closed bar)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=", ".join(ENDINGS))
     add_config(parser)
     add_json(parser)

@@ -43,14 +43,14 @@ from training.evaluation import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `evaluate`."""
     parser.description = """\
-Run a model over candles exactly as the daemon would, beside always holding, a constant mix of the same mean exposure
-(brought back to it every hour, free of cost) and random trading with the same turnover.
+Run a model over candles exactly as the daemon would, and compare it with holding, with a constant mix of the same mean
+exposure (rebalanced every hour, free of cost) and with random trading of the same turnover.
 
 Returns are total natural logarithms over the span. Sharpe ratios are of hourly simple returns, annualised with 8,760
-hours, without a risk-free rate. Intervals are of 95 %: over what the hours may bring, by the stationary block
-bootstrap, and with several runs over their draws. The account starts with the initial holdings at the first close;
-several markets start with 10,000 each, half of it in coins. As many candles before --from as the model wants (500, or
-2,160 with slow features) warm it up; holes are filled with flat candles, which are not traded on."""
+hours, without a risk-free rate. 95 % intervals cover the market, by the stationary block bootstrap, and with several
+runs also their draws. The account starts with the initial holdings at the first close; several markets start with
+10,000 each, half of it in coins. The candles before --from warm the model up, as many as it wants (500, or 2,160 with
+slow features). Gaps are filled with flat candles, which are not traded on."""
     parser.epilog = (
         "example: hourhand-train evaluate --model models/current --candles btcusd.parquet --from 2021-01-01 --json"
     )
@@ -64,14 +64,14 @@ several markets start with 10,000 each, half of it in coins. As many candles bef
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="the daemon's settings, for [account] (default: 10,000 and 1 coin)"
     )
-    parser.add_argument("--timeframe", default="", metavar="T", help="where the file does not say (1h)")
+    parser.add_argument("--timeframe", default="", metavar="T", help="if the file does not say (1h)")
     add_span(parser)
     parser.add_argument(
         "--mode", choices=("sample", "argmax"), default="sample", help="how actions are chosen (sample)"
     )
     parser.add_argument("--runs", type=whole_number(1), default=RUNS, metavar="N", help=f"runs of `sample` ({RUNS})")
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of the first run (0)")
-    parser.add_argument("--out", type=Path, metavar="FILE.html", help="write a page with the charts as well")
+    parser.add_argument("--out", type=Path, metavar="FILE.html", help="also write a page with charts")
     parser.add_argument(
         "--save", type=Path, metavar="DIR", help="write the model, with these figures in its manifest, to a new folder"
     )

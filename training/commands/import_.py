@@ -11,8 +11,8 @@ from training.data import ENDINGS, Origin, check_ending, describe, read_series, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `import`."""
     parser.description = """\
-Read candles, check them, and write them with their origin. Several files of one market become one. What is read: CSV,
-csv.gz, Parquet and JSON in this project's and ccxt's columns, and what other programs and archives keep:
+Read candles, check them, and write them to one file. Several files of one market are merged. Reads CSV, csv.gz, Parquet
+and JSON with this project's or ccxt's columns, and the files of other programs and archives:
   freqtrade           BTC_USDT-1h.feather, BTC_USDT-1h.json, BTC_USDT-1h.json.gz
   Binance             BTCUSDT-1h-2021-01.zip, or the CSV in it; times in milliseconds or microseconds
   CryptoDataDownload  Bitfinex_BTCUSD_1h.csv, newest first or last, with or without its comment line"""
@@ -24,8 +24,8 @@ csv.gz, Parquet and JSON in this project's and ccxt's columns, and what other pr
         "file", type=Path, nargs="+", metavar="FILE", help="a file of candles, or several of one market"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"{', '.join(ENDINGS)}")
-    parser.add_argument("--exchange", default="", help="where the candles are from (what the file or its name says)")
-    parser.add_argument("--symbol", default="", help="what they are of, for example BTC/USD (likewise)")
+    parser.add_argument("--exchange", default="", help="the candles' exchange (default: from the file or its name)")
+    parser.add_argument("--symbol", default="", help="their symbol, for example BTC/USD (likewise)")
     parser.add_argument("--timeframe", default="", help="the length of a bar (likewise, else 1h)")
     add_json(parser)
 

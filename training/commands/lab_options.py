@@ -19,12 +19,12 @@ RUNS: Final = 4
 def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
     """Candles, seeds, folder, settings, and where tasks run."""
     add_candles(parser)
-    parser.add_argument("--timeframe", default="", metavar="T", help="where the files do not say (1h)")
+    parser.add_argument("--timeframe", default="", metavar="T", help="if the files do not say (1h)")
     parser.add_argument(
         "--seeds", type=whole_number(1), default=5, metavar="N", help="trainings of each setting in each fold (5)"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="results; the same command goes on there"
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the results; the same command continues there"
     )
     add_hyperparameters(parser)
     parser.add_argument(
@@ -35,7 +35,7 @@ def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"left out between training and test ({EMBARGO_DAYS})",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=whole_number(0), default=0, metavar="N", help="tasks at once on this machine (one a core)"
+        "--workers", type=whole_number(0), default=0, metavar="N", help="tasks at once on this machine (one per core)"
     )
     parser.add_argument("--address", default="", metavar="A", help="a Ray cluster: HOST:PORT, or auto")
     add_json(parser)

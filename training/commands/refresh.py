@@ -9,12 +9,12 @@ from training import lab
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `refresh`."""
     parser.description = """\
-One offline round, as [refresh] of the settings says: fetch the candles that are new, train on a rolling window that
-ends where the held-out stretch begins, evaluate the new model and the current one on that stretch, publish the new one,
-and promote it only if it passes the gate. What was decided, and why, is printed and added to refresh.jsonl in
-refresh.folder. The daemon is another process and is not disturbed; it loads a promoted model between two bars."""
+Run one offline round, as set in [refresh]: fetch new candles, train on a rolling window that ends where the held-out
+days begin, evaluate the new and the current model on those days, publish the new one, and promote it only if it passes
+the gate. The decision and its reasons are printed, and appended to refresh.jsonl in refresh.folder. The daemon is a
+separate process and is not disturbed; it switches to a promoted model between two bars."""
     parser.epilog = "example: hourhand-train refresh --config config/bot.toml"
-    parser.add_argument("--dry-run", action="store_true", help="publish and promote nothing, say what the gate says")
+    parser.add_argument("--dry-run", action="store_true", help="only print the decision; publish and promote nothing")
     add_config(parser)
     add_json(parser)
 

@@ -16,20 +16,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sweep`."""
     parser.description = """\
 Try settings from a space: a TOML file with the sections and keys of config/training.toml, each with a list of choices
-or a range such as {low = 0.001, high = 0.1, log = true}. Each setting is judged by walk-forward inside of the candles
-up to --to alone: their second half in parts, each tested after training on what is before it less the embargo. The
-best is written to DIR/best.toml, and judged with the number of all trials; candles from --to on remain for a test.
+or a range such as {low = 0.001, high = 0.1, log = true}. Each setting is judged by a walk-forward within the candles up
+to --to: their second half is split into parts, each tested after training on the candles before it, minus the embargo.
+The best setting is written to DIR/best.toml, and its verdict is corrected for the number of trials. Candles from --to
+on remain for a test.
 
-Tasks run on Ray, one a core. Stopped or killed, the same command goes on with what is not done."""
+Tasks run on Ray, one per core. If it is stopped or killed, the same command continues with the missing tasks."""
     parser.epilog = "example: hourhand-train sweep --space space.toml --candles btcusd.csv --to 2021-01-01 --out sweep"
     add_lab_arguments(parser)
-    parser.add_argument("--space", type=Path, required=True, metavar="FILE", help="what may be chosen, in TOML")
-    parser.add_argument("--method", choices=METHODS, default="grid", help="how settings are found (grid)")
+    parser.add_argument("--space", type=Path, required=True, metavar="FILE", help="the choices, in TOML")
+    parser.add_argument("--method", choices=METHODS, default="grid", help="how settings are chosen (grid)")
     parser.add_argument(
-        "--trials", type=whole_number(1), default=20, metavar="N", help="settings of random and optuna (20)"
+        "--trials", type=whole_number(1), default=20, metavar="N", help="settings to try with random or optuna (20)"
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of random and optuna (0)")
-    parser.add_argument("--parts", type=whole_number(1), default=3, metavar="N", help="parts that are tested (3)")
+    parser.add_argument("--parts", type=whole_number(1), default=3, metavar="N", help="parts to test on (3)")
     add_span(parser)
 
 

@@ -54,33 +54,33 @@ class Outcome(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `train`."""
     parser.description = """\
-Train a model on candles. The presets: `default` trains several networks by the settings of config/training.toml, each
-without one block of time, and judges each on that block; the model is their average where there is evidence of timing,
-and a rule that stands at a sober share in coins where there is none. `article` is the article's network and loop to the
-letter, `bench` one network held to the article's features and reward, three full passes and no early stop, so that its
-speed can be compared. Figures of every iteration and the checkpoints are kept in OUT.training.
+Train a model on candles. The preset `default` trains several networks with the settings of config/training.toml, each
+without one block of time, and judges each on that block. If there is evidence of timing, the model is their average; if
+there is none, it is a rule that keeps a conservative share in coins. The preset `article` is the article's network and
+loop to the letter. The preset `bench` trains one network with the article's features and reward, three full passes and
+no early stop, to compare speeds. Metrics of every iteration and the checkpoints are in OUT.training.
 
-Of several files of one coin the first counts whole, of the others only what lies before or after it. No return is
-learned from across a hole in the candles."""
+Of several files of one coin, the first counts in full, each other one only with what lies before or after it. No return
+across a gap in the candles is learned from."""
     parser.epilog = "example: hourhand-train train --candles btcusd_1h.csv --out models/new --to 2021-01-01 --seed 1"
     add_candles(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model's folder, a new one")
-    parser.add_argument("--preset", choices=PRESETS, default="default")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the model")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="see above (default)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--steps", type=whole_number(1), metavar="N", help="environment steps (bars), rounded up to whole iterations"
     )
     length.add_argument("--episodes", type=whole_number(1), metavar="N", help="windows, rounded up to whole iterations")
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N")
+    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of the training (0)")
     add_span(parser)
-    parser.add_argument("--timeframe", default="", help="where the file does not tell (1h)")
+    parser.add_argument("--timeframe", default="", help="if the file does not say (1h)")
     parser.add_argument(
-        "--threads", type=whole_number(1), metavar="N", help="processes that train side by side (as many as are of use)"
+        "--threads", type=whole_number(1), metavar="N", help="concurrent training processes (as many as are useful)"
     )
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda")
     add_hyperparameters(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in OUT.training")
-    parser.add_argument("--tensorboard", action="store_true", help="write OUT.training/tensorboard as well")
+    parser.add_argument("--tensorboard", action="store_true", help="also write OUT.training/tensorboard")
     add_json(parser)
 
 
@@ -92,7 +92,7 @@ def call(parsed_args: argparse.Namespace) -> int:
         and not parsed_args.resume
         and (not parsed_args.out.is_dir() or any(parsed_args.out.iterdir()))
     ):
-        raise UsageError(f"{parsed_args.out} is there already; choose another folder for the model")
+        raise UsageError(f"{parsed_args.out} already exists; choose another folder for the model")
     if parsed_args.preset != "default" and len(markets) > 1:
         raise UsageError(f"the preset {parsed_args.preset} trains on one market; give --candles one file")
     train = {"default": _train, "bench": _train_bench, "article": _train_article}[parsed_args.preset]

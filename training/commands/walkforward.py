@@ -13,19 +13,19 @@ from training.learner import load_training_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `walkforward`."""
     parser.description = """\
-For each year of --folds, train on everything before it (less the embargo) and test on it, with every seed; beside
-that the rivals on the same hours: holding, a constant mix, chance with the same turnover, a rule that is long above its
-14-day average, a ridge regression on the same features. Figures are pooled over folds, seeds and markets and corrected
-for the number of trials; the verdict is one sentence. Everything is in DIR/lab.json and DIR/lab.html.
+For each year in --folds and each seed, train on everything before the year (minus the embargo) and test on the year.
+Rivals run on the same hours: holding, a constant mix, random trading with the same turnover, a rule that is in coins
+above the 14-day average, and a ridge regression on the same features. Figures are pooled over folds, seeds and markets
+and corrected for the number of trials; the verdict is one sentence. The results are in DIR/lab.json and DIR/lab.html.
 
-Tasks run on Ray, one a core. Stopped or killed, the same command goes on with what is not done."""
+Tasks run on Ray, one per core. If it is stopped or killed, the same command continues with the missing tasks."""
     parser.epilog = (
         "example: hourhand-train walkforward --candles coins/*.csv.gz --folds 2019,2020,2021,2022 --seeds 5 --out lab"
     )
     add_lab_arguments(parser)
-    parser.add_argument("--folds", required=True, metavar="Y,Y", help="the years that are tested, such as 2021,2022")
+    parser.add_argument("--folds", required=True, metavar="Y,Y", help="the years to test on, such as 2021,2022")
     parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="a model of the same settings: keep the figures in its manifest, too"
+        "--model", type=Path, metavar="DIR", help="a model of the same settings: also keep the figures in its manifest"
     )
 
 

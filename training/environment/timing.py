@@ -69,7 +69,7 @@ class TimingEnv(VectorTradingEnv):
             offset += len(close)
         self._starts = torch.from_numpy(np.concatenate(starts))
         if not len(self._starts):
-            raise ValueError(f"a window of {length} steps needs a run of more candles than that")
+            raise ValueError(f"a window of {length} steps needs a longer run of candles without a gap")
         self.close = torch.tensor(np.concatenate(closes), dtype=torch.float64, device=self.device)
         self.market = torch.tensor(np.concatenate(seen), device=self.device)
         self._drift = torch.tensor(np.concatenate(drifts), dtype=torch.float64, device=self.device)

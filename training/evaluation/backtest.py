@@ -117,7 +117,7 @@ def policy_runs(
         probabilities = look(span.first + n, balance, stocks)
         candle = span.candles[span.first + n]
         if not np.isfinite(probabilities).all():
-            raise ModelError(f"model {model.model_id} has no finite answer to the candle of {candle.bar_time}")
+            raise ModelError(f"model {model.model_id} gives no finite output for candle {candle.bar_time}")
         if progress:
             progress(n + 1)
         if candle.synthetic:

@@ -88,7 +88,7 @@ def _page(done: "Evaluation", result: Mapping[str, Any]) -> str:
         _verdict(result),
         _figures(result),
         f"""<p class="soft">Returns are over the whole span, not annualised, their natural logarithms below in small;
-Sharpe ratios are of the bars' simple returns, annualised. The constant mix is brought back to the policy's mean share
+Sharpe ratios are of the bars' simple returns, annualised. The constant mix is rebalanced to the policy's mean share
 in coins ({percent(done.exposure)}) at every bar, free of cost; random trading has the policy's turnover. Turnover and
 cost are in multiples of the account's value over the span.</p>""",
         *_charts(done),
@@ -119,7 +119,7 @@ def _charts(done: "Evaluation") -> list[str]:
         ("Value", "In quote currency"): [
             Panel([*lines, Line("holding", hold, "hold"), Line("constant mix", mix, "mix")], short, height=300)
         ],
-        ("Ahead of holding and of the constant mix", "The policy's value over theirs, less 1"): [
+        ("Ahead of holding and of the constant mix", "The policy's value over theirs, minus 1"): [
             ahead_panel(middle, hold, mix)
         ],
         (

@@ -125,5 +125,5 @@ def _result(ray: Any, reference: Any, task: Task) -> Any:
     except ray.exceptions.RayError as error:
         raise HourhandError(
             f"task {task.name} was lost {_RETRIES + 1} times (out of memory?): {str(error).splitlines()[0]}; "
-            "the same command goes on where this one stopped"
+            "the same command continues where this one stopped"
         ) from error

@@ -80,7 +80,7 @@ def read_trials(folder: Path) -> list[dict[str, Any]]:
             trial["trial"], trial["timing_sharpe"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} holds a line that is no trial ({error}): put it right, it counts what was tried"
+            f"{path} holds a line that is no trial ({error}): repair it, because it counts the trials"
         ) from error
     return trials
 

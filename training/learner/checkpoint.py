@@ -77,7 +77,7 @@ def load_checkpoint(folder: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, 
         raise UsageError(f"{path} is not a checkpoint that can be continued: {error}") from error
     if differing := sorted(set(_flat(made_by).items()) ^ set(_flat(recipe).items())):
         names = sorted({name for name, _ in differing})
-        raise UsageError(f"{path} was made with other {', '.join(names)}: continue with the same, or start elsewhere")
+        raise UsageError(f"{path} was made with different {', '.join(names)}: use the same, or start elsewhere")
     return tensors, reached
 
 

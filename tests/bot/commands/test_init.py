@@ -28,7 +28,7 @@ def test_it_writes_nothing_where_a_file_of_its_is_there(tmp_path: Path, taken: s
     (tmp_path / taken).write_text("mine")
     done = hourhand("init", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"hourhand: init: {taken} is there already")
+    assert done.stderr.startswith(f"hourhand: init: {taken} already exists")
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()] == [taken]
 
 

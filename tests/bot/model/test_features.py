@@ -113,7 +113,7 @@ GOLDEN = {"article": "54bd0680ad12a5e0", "returns": "4cf22442d6c0cb7f"}
 
 
 def test_unknown_features_are_refused() -> None:
-    with pytest.raises(ModelError, match="'astrology' are not known here; known are article, returns"):
+    with pytest.raises(ModelError, match="'astrology' are not known; the known ones are article, returns"):
         get_features("astrology")
     assert [get_features(features.name) for features in ALL] == ALL
 

@@ -85,7 +85,7 @@ def test_its_name_its_version_and_what_it_does_are_its_identity(installed: Path,
     assert load_model(tmp_path / "model").model_id == model.model_id  # another version that does the same
     alter(installed, "0.02", "0.03")
     assert installed_model("dips").model_id != model.model_id
-    with pytest.raises(ModelError, match=r"policy dips of the package dips 1\.0 decides otherwise here"):
+    with pytest.raises(ModelError, match=r"policy dips of the package dips 1\.0 decides differently here"):
         load_model(tmp_path / "model")
 
 
@@ -102,12 +102,12 @@ def test_several_accounts_are_asked_one_by_one() -> None:
     [
         ("class Dips", "class Other", "cannot be made: AttributeError"),
         ("return []", "raise OSError('no')", "cannot start: OSError: no"),
-        ("return []", "return [float('nan')]", "not finite"),
+        ("return []", "return [float('nan')]", "must be finite"),
         ("return []", "return 'text'", "cannot start: ValueError"),
         ("[0, 1, 0]", "[0, 2, 0]", "add up to 1"),
-        ("[0, 1, 0]", "None", "add up to 1: nan"),
+        ("[0, 1, 0]", "None", "add up to 1, not nan"),
         ("0.0, memory", "1 / 0, memory", "fails on the candle of 1577836800: ZeroDivisionError: division by zero"),
-        ("0.0, memory", "0.0, [1.0]", "keeps its length"),
+        ("0.0, memory", "0.0, [1.0]", "constant length"),
         ("0.0, memory", "0.0 + id(object()) % 1000 + __import__('time').time(), memory", "in two ways"),
     ],
 )

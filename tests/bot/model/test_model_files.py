@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "another size": (on_manifest(lambda m: m["network"].update(fc1=9)), "does not fit"),
     "the account elsewhere": (on_manifest(lambda m: m["network"].update(account_at="heads")), "does not fit"),
     "unknown features": (on_manifest(lambda m: m["features"].update(name="astrology")), "'astrology' are not known"),
-    "other features": (on_manifest(lambda m: m["features"].update(sha256="0" * 64)), "compute something else"),
+    "other features": (on_manifest(lambda m: m["features"].update(sha256="0" * 64)), "compute different values"),
     "another order": (on_manifest(lambda m: m.update(actions=["buy", "hold", "sell"])), "has the actions"),
     "another scaling": (on_manifest(lambda m: m.update(account_scaling="none")), "not a model's manifest"),
     "no manifest at all": (lambda f: (f / MANIFEST).write_text("[]"), "not a model's manifest"),

@@ -154,7 +154,7 @@ def test_what_is_no_model_of_the_registry_is_refused(pointer: Path, name: str) -
 
 
 def test_a_models_folder_is_no_registry(pointer: Path) -> None:
-    with pytest.raises(UsageError, match="needs a pointer"):
+    with pytest.raises(UsageError, match="name a pointer"):
         registry.promote(pointer.parent / IDS[0], IDS[1], 20.0)
 
 

@@ -55,21 +55,21 @@ def test_equal_rules_have_equal_ids_whatever_they_are_written_like() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("astrology", "no rule 'astrology'; there are hold, mix, random, trend"),
+        ("astrology", "no rule 'astrology'; the rules are hold, mix, random, trend"),
         ("", "no rule ''"),
         ("mix", "needs its parameter share"),
-        ("mix?share=1.5", "share is from 0.01 to 0.99, and 1.5 is not"),
-        ("mix?share=nan", "share is from"),
-        ("mix?share=half", "share is a number, not 'half'"),
+        ("mix?share=1.5", "share must be from 0.01 to 0.99, not 1.5"),
+        ("mix?share=nan", "share must be from"),
+        ("mix?share=half", "share must be a number, not 'half'"),
         ("mix?share=0.5&shore=1", "no parameter 'shore'; it takes share, band"),
         ("mix?share", "not NAME=VALUE"),
-        ("mix?share=", "share is a number"),
+        ("mix?share=", "share must be a number"),
         ("mix?share=0.5&share=0.5", "share twice"),
         ("hold?x=1", "no parameter 'x'; it takes none"),
-        ("trend?days=0", "days is from 1 to 365"),
-        ("trend?days=1.5", "days is a whole number, not '1.5'"),
-        ("random?turnover=-1", "turnover is from 0"),
-        ("random?turnover=inf", "turnover is from 0"),
+        ("trend?days=0", "days must be from 1 to 365"),
+        ("trend?days=1.5", "days must be a whole number, not '1.5'"),
+        ("random?turnover=-1", "turnover must be from 0"),
+        ("random?turnover=inf", "turnover must be from 0"),
     ],
 )
 def test_what_is_no_rule_is_refused_in_one_sentence(text: str, words: str) -> None:
@@ -98,10 +98,10 @@ def test_a_folder_holds_a_rule_like_any_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"rule": "mix?band=0.2&share=0.4"}, "decides otherwise here"),
-        ({"rule": "mix?share=0.4"}, "which is written mix?band=0.15&share=0.4"),
+        ({"rule": "mix?band=0.2&share=0.4"}, "decides differently here"),
+        ({"rule": "mix?share=0.4"}, "which must be written mix?band=0.15&share=0.4"),
         ({"rule": "astrology"}, "no rule 'astrology'"),
-        ({"behaviour": "0" * 64}, "decides otherwise here"),
+        ({"behaviour": "0" * 64}, "decides differently here"),
         ({"model_id": "0" * 16}, "says model_id 0000"),
         ({"format": 1}, "unknown field `rule`"),
         ({"format": 3}, "format 3"),
@@ -196,9 +196,9 @@ class _Wrong:
         (PolicyOutput(np.array([1.5, -0.5, 0.0]), np.array(0.0), np.zeros(1)), np.zeros(1), "add up to 1"),
         (PolicyOutput(np.array([1.0, 0.0]), np.array(0.0), np.zeros(1)), np.zeros(1), "add up to 1"),
         (PolicyOutput(np.array([1.0, 0.0, 0.0]), np.array(np.nan), np.zeros(1)), np.zeros(1), "one finite number"),
-        (PolicyOutput(np.array([1.0, 0.0, 0.0]), np.array(0.0), np.zeros(2)), np.zeros(1), "keeps its length"),
-        (PolicyOutput(np.array([1.0, 0.0, 0.0]), np.array(0.0), np.zeros((1, 1))), np.zeros(1), "one dimension"),
-        (PolicyOutput(np.array([1.0, 0.0, 0.0]), np.array(0.0), np.full(1, np.inf)), np.zeros(1), "not finite"),
+        (PolicyOutput(np.array([1.0, 0.0, 0.0]), np.array(0.0), np.zeros(2)), np.zeros(1), "constant length"),
+        (PolicyOutput(np.array([1.0, 0.0, 0.0]), np.array(0.0), np.zeros((1, 1))), np.zeros(1), "one-dimensional"),
+        (PolicyOutput(np.array([1.0, 0.0, 0.0]), np.array(0.0), np.full(1, np.inf)), np.zeros(1), "must be finite"),
     ],
 )
 def test_a_policy_that_breaks_its_promises_has_no_identity(output: PolicyOutput, memory: Any, words: str) -> None:

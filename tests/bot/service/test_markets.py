@@ -173,7 +173,7 @@ def test_a_challenger_joins_the_markets_that_it_names(world: Exchanges) -> None:
 
 
 def test_a_name_that_is_none_is_refused(world: Exchanges) -> None:
-    with pytest.raises(UsageError, match="'a b' is no name for a new account"):
+    with pytest.raises(UsageError, match="'a b' is not a valid name for a new account"):
         world.poll(world.settings({"name": "a b", "symbol": "ETH/USD"}), 30)
 
 

@@ -107,9 +107,9 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert main(["pause", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["paused"]) == ["main"]
     assert main(["pause"]) == 0
-    assert capsys.readouterr().out.startswith("account main is paused, asked for at ")
+    assert capsys.readouterr().out.startswith("account main is paused, requested at ")
     assert main(["pause", "--account", "nobody"]) == 2
-    assert "nobody: there is no such account; there are main" in capsys.readouterr().err
+    assert "nobody: no such account; the accounts are main" in capsys.readouterr().err
     assert main(["resume", "--account", "main"]) == 0
     assert capsys.readouterr().out == "no account is paused\n"
     assert pauses.read_paused(Path("models/current")) == {}

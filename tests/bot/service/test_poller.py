@@ -257,6 +257,6 @@ def test_a_bar_without_a_finite_answer_is_the_exchanges_fault(tmp_path: Path) ->
         policy=replace(MODEL.policy, networks=(replace(MODEL.policy.networks[0], heads_bias=np.full(4, np.inf)),)),
     )
     with world_of(tmp_path) as world, world.poller(overflowing) as poller:
-        with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="finite answer"):
+        with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="finite output"):
             world.run(poller, [30])
         assert world.rows()["decisions"] == []

@@ -146,4 +146,4 @@ def test_the_commands_know_rules(tmp_path: Path) -> None:
     assert "rule mix?band=0.15&share=0.5" in model["detail"]
     refused = hourhand(*given, "--model", "rule:tea", cwd=tmp_path)
     assert refused.returncode == 5
-    assert refused.stderr == "hourhand: there is no rule 'tea'; there are hold, mix, random, trend\n"
+    assert refused.stderr == "hourhand: there is no rule 'tea'; the rules are hold, mix, random, trend\n"

@@ -32,7 +32,7 @@ def test_a_backup_is_whole_while_the_daemon_writes(tmp_path: Path) -> None:
         backup(world.url, tmp_path / "copy.sqlite")
         assert rows_at(f"sqlite:///{tmp_path}/copy.sqlite") == world.rows()
         world.run(poller, [33])
-    with pytest.raises(UsageError, match="overwrites nothing"):
+    with pytest.raises(UsageError, match="never overwrites a file"):
         backup(f"sqlite:///{tmp_path}/ledger.sqlite", tmp_path / "copy.sqlite")
     with pytest.raises(LedgerError, match="could not be written"):
         backup(f"sqlite:///{tmp_path}/ledger.sqlite", tmp_path / "nowhere" / "copy.sqlite")

@@ -93,7 +93,7 @@ def test_a_registry_is_made_where_the_default_leads_and_nowhere_else(here: Path,
 def test_a_ledger_is_not_left_behind(here: Path, tmp_path: Path) -> None:
     old = written(here / "var/ledger.sqlite")
     config, new = written(tmp_path / "there/bot.toml"), tmp_path / "there/var/ledger.sqlite"
-    with pytest.raises(UsageError, match="a ledger lies at") as failure:
+    with pytest.raises(UsageError, match="there is a ledger at") as failure:
         load_settings(config, {})
     assert str(old) in str(failure.value)
     assert str(new) in str(failure.value)

@@ -143,5 +143,5 @@ def test_another_address_without_a_token_is_wrong_usage(address: str, capsys: py
 def test_a_port_that_is_taken_or_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 2
-    assert "cannot be listened on" in capsys.readouterr().err
+    assert "cannot listen on" in capsys.readouterr().err
     assert main(["serve", "--port", "0"]) == 2
