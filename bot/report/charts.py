@@ -139,7 +139,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`, about `most` of them."""
     if not (isfinite(low) and isfinite(high)):
         return [0.0, 1.0]
-    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-300):
+    if high - low <= 1e-8 * max(abs(low), abs(high), 1e-300):  # too close for steps that floats can tell apart
         low, high = low - (abs(low) * 0.01 or 0.5), high + (abs(high) * 0.01 or 0.5)
     rough = (high - low) / most
     power = 10.0 ** floor(log10(rough))

@@ -44,6 +44,7 @@ def test_means_keep_the_mean(values: list[float]) -> None:
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e9), st.integers(2, 9))
 @example(0.0, 0.0, 5)
 @example(30_000.0, 0.0, 5)
+@example(268_435_456.0, 0.375, 8)
 @example(-0.3, 0.3, 4)
 def test_ticks_are_round_and_embrace_the_numbers(low: float, span: float, most: int) -> None:
     made = ticks(low, low + span, most)
