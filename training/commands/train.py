@@ -174,11 +174,11 @@ def _train(parsed_args: argparse.Namespace, markets: Sequence[Market]) -> Outcom
     lasting = selection.member_settings(settings)
     hours = lasting.iterations * lasting.steps_per_iteration
     candles = sum(len(market.candles) for market in markets)
+    minutes = math.ceil(count * hours / (_USUAL_PACE * threads * 60))
     sys.stderr.write(
         f"{len(markets)} market{'s' * (len(markets) > 1)}, {candles:,} candles. {count} networks play "
         f"{hours:,} hours each in windows of {settings.windows.length}, {threads} at a time, each without one of "
-        f"{count} blocks of time, and are judged on it: about "
-        f"{math.ceil(count * hours / (_USUAL_PACE * threads * 60))} minutes.\n"
+        f"{count} blocks of time, and are judged on it: about {minutes} minute{'s' * (minutes > 1)}.\n"
     )
     folder = _folder(parsed_args)
     done = dict.fromkeys(range(count), 0)
