@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PRESETS: Final = ("default", "article", "bench")
 _ARTICLE_WINDOW: Final = 500
-_USUAL_PACE: Final = 80_000  # hours a second that one process gets through
+_USUAL_PACE: Final = 30_000  # hours a second that one process gets through
 _FEWEST_WINDOWS: Final = 64  # of one process's minibatch: with fewer, calls cost more than what they compute
 
 
