@@ -93,10 +93,8 @@ class Market:
             self.poll.discard()
 
     def _decided(self, bars: int) -> None:
-        for outage, kind in ((self.outage, "exchange_recovered"), (self.model_outage, "model_recovered")):
-            change = outage.over(self.poller.clock.now())
-            if change is not None:
-                self.poller.tell("info", kind, **change)
+        self._over(self.outage, "exchange_recovered")
+        self._over(self.model_outage, "model_recovered")
         # Where a bar has closed and still is not decided, the exchange has no candle of it yet, or none to trust.
         log.debug("poll", market=self.poller.market, bars=bars)
         self.refusals = 0
@@ -115,6 +113,11 @@ class Market:
         change = outage.failed(self.poller.clock.now())
         if change is not None:
             self.poller.tell("error", kind, error=str(error), **change)
+
+    def _over(self, outage: Outage, kind: str) -> None:
+        change = outage.over(self.poller.clock.now())
+        if change is not None:
+            self.poller.tell("info", kind, **change)
 
     def _raise_where_nothing_is_decided(self, error: UnknownSymbolError) -> None:
         with suppress(LedgerUnavailableError, LedgerInUseError):  # not known now: stay, and ask again

@@ -143,7 +143,8 @@ def test_every_table_and_column_is_there_in_order() -> None:
 
 def test_every_event_is_there() -> None:
     code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "bot").rglob("*.py"))
-    kinds = set(re.findall(r'(?:note\(|tell\("\w+", |_close\(\S+, |_report\w*\(self\.\w+, |append\(\()"(\w+)"', code))
+    calls = r'(?:note\(|tell\("\w+", |_close\(\S+, |_(?:report\w*|failed|over)\(self\.\w+, |append\(\()"(\w+)"'
+    kinds = set(re.findall(calls, code))
     assert {"started", "stopped", "revision", "exchange_error", "exchange_recovered"} <= kinds
     listed = PAGE.split("| kind | when |")[1].split("## Proof")[0]
     assert kinds | {"gap"} <= set(re.findall(r"`(\w+)`", listed))

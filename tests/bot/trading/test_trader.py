@@ -154,7 +154,7 @@ def test_a_network_without_a_finite_answer_decides_nothing() -> None:
     policy = replace(MODEL.policy, networks=(replace(MODEL.policy.networks[0], heads_bias=np.full(4, np.inf)),))
     trader = Trader(TERMS, replace(MODEL, policy=policy))
     state = trader.start()
-    with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="the candle of 1577836800"):
+    with np.errstate(all="ignore"), pytest.raises(ExchangeError, match="for candle 1577836800"):
         trader.step(state, CANDLES[0])
     with np.errstate(all="ignore"), pytest.raises(ModelError, match="cannot decide candles of the ledger"):
         dry_run(trader.model, CANDLES[:1])
