@@ -72,7 +72,8 @@ def show(result: dict[str, Any], *, as_json: bool) -> None:
         parts = [round(part, 4) for part in one["timing_parts"].values()]
         rows.append([name, *(round(number, 4) for number in numbers), f"{low:+.3f} to {high:+.3f}", *parts])
     span = f"{result['pooled']['from'][:10]} to {result['pooled']['to'][:10]}"
-    title = f"{len(result['markets'])} markets, {len(result['folds'])} folds, {result['seeds']} seeds, {span}"
+    count = len(result["markets"])
+    title = f"{count} market{'s' * (count != 1)}, {len(result['folds'])} folds, {result['seeds']} seeds, {span}"
     print_table([column.replace("_", " ") for column in columns], rows, title)
     costs = (f"{bps} bps: {table['policy']['timing']['value']:+.3f}" for bps, table in result["costs"].items())
     sys.stdout.write(f"\ntiming at a cost of {', '.join(costs)}\n")
