@@ -2,6 +2,7 @@
 one run; nothing is asserted.
 """
 
+import logging
 import statistics
 import tempfile
 import threading
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from safetensors.numpy import load as load_tensors
 
-import bot.service.daemon
 import bot.service.poller
 from bot.clock import Clock, read_clock
 from bot.ledger import open_writer
@@ -38,16 +39,9 @@ SWAP_BARS = 40
 SPEED = 3600  # a bar a second
 
 
-class _Quiet:
-    def info(self, *_: object, **__: object) -> None:
-        """Not printed."""
-
-    warning = error = info
-
-
 def main() -> None:
     """Print every figure."""
-    bot.service.poller.log = bot.service.daemon.log = _Quiet()  # type: ignore[assignment]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         challengers(here)
