@@ -52,7 +52,7 @@ pictures: .venv/all ## the demo and the report as the documents show them (needs
 coverage: .venv/all ## which lines the tests run, those of the daemons that they start too
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q --numprocesses auto --dist loadfile -m "not slow"
-	-$(BIN)/coverage combine --quiet
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 check: .venv/all

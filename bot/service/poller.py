@@ -258,8 +258,9 @@ class Poller:
                 log_bar(bar)
             self.account_states = list(states)
             yield None
-        for index, failure in failed.items():
-            raise ModelError(f"account {states[index].trader.terms.name}: {failure}")
+        if failed:
+            index, failure = next(iter(failed.items()))
+            raise ModelError(f"account {states[index].trader.terms.name}: {failure}") from failure
         return len(work.todo)
 
     def _commit(

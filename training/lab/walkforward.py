@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from bot.errors import UsageError
-from bot.model import Model, attach_evaluation, load_model, replace_manifest
+from bot.model import Model, attach_evaluation, load_model, manifest_of, replace_manifest
 from training.data import Market
 from training.lab.cluster import Tell, run_tasks
 from training.lab.judge import Trial, finished, judge, record_trials
@@ -88,7 +88,7 @@ def run_walkforward(
 def load_trained(folder: Path, settings: TrainingSettings) -> Model:
     """The model in `folder`. Raises ModelError where there is none, UsageError where other settings made it."""
     model = load_model(folder)
-    if json.loads(model.manifest).get("training", {}).get("settings") != msgspec.to_builtins(settings):
+    if manifest_of(model).training.get("settings") != msgspec.to_builtins(settings):
         raise UsageError(f"{folder} was not trained with these settings, so this walk-forward says nothing of it")
     return model
 

@@ -14,23 +14,11 @@ from bot.service import replay_candles
 from bot.simulator import generate_candles
 from bot.trading import AccountTerms, Trader
 from bot.web.app import create_app
-from tests.bot.ledger.postgres import Server, postgres, psycopg
+from tests.bot.ledger.postgres import psycopg
 from tests.harness import MARKET, World, all_rows, events_at, hourhand, model_of, rows_at, world_of
 
 MODEL = model_of(1)
 CANDLES = generate_candles(120, seed=5, holes=0.02, quiet=0)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres() as made:
-        yield made
-
-
-@pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    with server.database() as made:
-        yield made
 
 
 @pytest.fixture

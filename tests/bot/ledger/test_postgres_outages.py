@@ -9,22 +9,10 @@ from sqlalchemy import Connection, make_url, text
 
 from bot.errors import LedgerError, LedgerInUseError, LedgerUnavailableError
 from bot.ledger import is_in_use, open_reader, open_writer, tables
-from tests.bot.ledger.postgres import Server, postgres, psycopg
+from tests.bot.ledger.postgres import Server, psycopg
 from tests.harness import World, model_of, rows_at, world_of
 
 MODEL = model_of(1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres() as made:
-        yield made
-
-
-@pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    with server.database() as made:
-        yield made
 
 
 @pytest.fixture

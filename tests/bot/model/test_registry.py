@@ -278,7 +278,8 @@ def test_without_room_to_write_everything_stays_as_it_was(pointer: Path, tmp_pat
     save_model(model_of(9), tmp_path / "run")
     before, content = held(pointer), pointer.read_bytes()
     for what, sentence in ((IDS[1], "could not be written"), (tmp_path / "run", "could not be copied")):
-        assert sentence in start(FULL, pointer, what).communicate()[0]
+        stdout, errors = start(FULL, pointer, what).communicate()
+        assert (sentence in stdout, errors) == (True, "")
         assert held(pointer) == before
         assert pointer.read_bytes() == content
 
